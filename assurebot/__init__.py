@@ -1,0 +1,3 @@
+"""AssureBot: a personal AI assistant on Telegram that can prove what it did."""
+
+__version__ = "0.1.0"

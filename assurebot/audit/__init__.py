@@ -1,0 +1,1 @@
+"""The chained record: append, recover, verify."""

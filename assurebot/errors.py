@@ -1,0 +1,97 @@
+"""The exception tree: families by cause, leaves by what the caller can do about it."""
+
+
+class AssureBotError(Exception):
+    """Root of everything that this program raises on purpose."""
+
+
+class ConfigError(AssureBotError):
+    """The start is refused; each problem names its variable and the fix, never a value."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DataHeld(AssureBotError):
+    """Another process holds the data folder; the text names it."""
+
+
+class AccessDenied(AssureBotError):
+    """The sender is not on the list."""
+
+
+class ProviderError(AssureBotError):
+    """A model call failed.
+
+    Attributes:
+        retry_after: Seconds that the provider asked us to wait, if it did.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ProviderUnavailable(ProviderError):
+    """Not reachable, overloaded or out of quota for now: another try may succeed."""
+
+
+class ProviderRejected(ProviderError):
+    """The request or the account was refused: the same request will be refused again."""
+
+
+class ProviderGarbled(ProviderError):
+    """The answer broke off or made no sense: nothing of it may be used."""
+
+
+class ChatError(AssureBotError):
+    """A call to the chat service failed."""
+
+
+class ChatUnavailable(ChatError):
+    """Not reachable, or slowed down: try again, after `retry_after` seconds if given.
+
+    Attributes:
+        retry_after: Seconds that the service demands (flood control), else `None`.
+        maybe_delivered: The request may have taken effect (for example a read timeout).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        maybe_delivered: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.maybe_delivered = maybe_delivered
+
+
+class ChatRejected(ChatError):
+    """Refused for good: bad content, a chat that is gone, a bot that was blocked."""
+
+
+class ChatConflict(ChatError):
+    """Another process polls with the same token (HTTP 409)."""
+
+
+class ChatTokenRefused(ChatError):
+    """The service does not accept the token (HTTP 401 or 404)."""
+
+
+class LimitReached(AssureBotError):
+    """A turn met its limit of steps, tokens or time; the text says which."""
+
+
+class ToolError(AssureBotError):
+    """A tool could not do it; the text is for the model, and the loop goes on."""
+
+
+class StoreError(AssureBotError):
+    """The store could not read or write; nothing of the transaction was kept."""
+
+
+class AuditError(AssureBotError):
+    """The audit line could not be written: the effect must not happen."""

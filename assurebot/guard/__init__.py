@@ -1,0 +1,1 @@
+"""Pure decisions: who, what, how much; no I/O."""

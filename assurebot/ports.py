@@ -1,0 +1,368 @@
+"""What the core needs from outside, as Protocols; the docstrings are the contracts.
+
+Adapters implement these and know nothing else of the program; the core knows these and no adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from assurebot.values import (
+    AuditEntry,
+    Entity,
+    Event,
+    Exchange,
+    ModelReply,
+    ModelRequest,
+    OutboxRow,
+    Person,
+    Piece,
+    Place,
+    Step,
+    StoredEvent,
+    ToolSpec,
+    Trace,
+)
+
+Redact = Callable[[str], str]
+"""Return the text with every configured secret replaced."""
+
+OnText = Callable[[str], None]
+"""Told the whole answer so far, each time it grew; it may start again from empty."""
+
+Check = Callable[[], str | None]
+"""Say what is wrong with a part in a few words without secrets or ids, or `None`."""
+
+
+class Clock(Protocol):
+    """Wall-clock time."""
+
+    def now(self) -> datetime:
+        """Return the present moment in UTC."""
+        ...
+
+
+class Provider(Protocol):
+    """A language model behind its own wire format."""
+
+    async def ask(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+        """Ask once and wait for the whole answer.
+
+        Every wait inside is bounded. An answer that broke off, or came without a stop reason, is
+        an error, never a reply. Cancelling aborts the request.
+
+        Raises:
+            ProviderUnavailable: Not reachable, overloaded, rate-limited; try again later.
+            ProviderRejected: Refused for good: bad key, unknown model, too long a request.
+            ProviderGarbled: The stream was cut or the answer cannot be read.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Tool(Protocol):
+    """Something the model may ask for. Policy and audit stand before `run`, never in it."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What it is and what it may do; constant."""
+        ...
+
+    async def run(self, arguments: str, context: ToolContext) -> str:
+        """Do it and return text for the model.
+
+        Args:
+            arguments: JSON text from the model, not validated.
+            context: Where and for whom the turn runs.
+
+        Raises:
+            ToolError: It could not be done, or the arguments are wrong; the text says so.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """The turn that a tool runs in."""
+
+    place: Place
+    actor: Person
+    trace: Trace
+
+
+class Chat(Protocol):
+    """Messages to people. One call is one request; pacing and retries are the caller's.
+
+    Raises (all methods):
+        ChatUnavailable: Flood control, network, time-out, server error.
+        ChatRejected: Refused for good.
+    """
+
+    async def send(self, place: Place, piece: Piece) -> int:
+        """Send a message (or write it into `piece.replaces`) and return its message id.
+
+        A message to be replaced that is gone is sent anew. Link previews are always off.
+        """
+        ...
+
+    async def draft(
+        self, place: Place, draft_id: int, text: str, entities: Sequence[Entity]
+    ) -> None:
+        """Show an answer in the making (private chats only); it vanishes by itself."""
+        ...
+
+    async def typing(self, place: Place) -> None:
+        """Show that something is being written, for about 5 seconds."""
+        ...
+
+    async def acknowledge(self, press: str, text: str) -> None:
+        """End the waiting state of a pressed button, with a short note."""
+        ...
+
+    async def leave(self, chat_id: int) -> None:
+        """Leave a group or channel."""
+        ...
+
+
+class AuditLog(Protocol):
+    """The chained record. What is not written did not happen."""
+
+    async def intent(self, entry: AuditEntry) -> int:
+        """Record what is about to be done and return its seq once it is on disk.
+
+        Raises:
+            AuditError: It could not be written; the effect must not happen.
+        """
+        ...
+
+    async def record(self, entry: AuditEntry) -> int:
+        """Record something that happened; on disk at most 1 s later, or with the next intent.
+
+        Raises:
+            AuditError: The log cannot be written at all (the disk is full and stays so).
+        """
+        ...
+
+    def problem(self) -> str | None:
+        """Say what is wrong with the log, or `None`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """An event on its way into the inbox.
+
+    Attributes:
+        key: Unique per source. With `event` it equals `event.key`.
+        event: `None` when `raw` could not be read: the row is then quarantined.
+        raw: The original, redacted, as JSON text.
+    """
+
+    source: str
+    key: str
+    event: Event | None
+    raw: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an event ended; all of it becomes true in one commit.
+
+    Attributes:
+        error: Why it is dead; `None` means done.
+        steps: Steps not stored yet.
+        buttons: (button id, kind) pairs that the pieces carry; a press finds the event by them.
+        fresh_start: Forget the conversation up to here (`/new`).
+    """
+
+    place: Place
+    trace: Trace
+    pieces: tuple[Piece, ...] = ()
+    exchange: Exchange | None = None
+    steps: tuple[Step, ...] = ()
+    buttons: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+    fresh_start: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressed:
+    """What a button id stood for: its kind, and the event under whose answer it was."""
+
+    kind: str
+    event: StoredEvent
+
+
+class Store(Protocol):
+    """Everything durable but the audit. Each method is one transaction; it is kept or it is not.
+
+    Raises (all methods):
+        StoreError: Nothing of it was kept.
+    """
+
+    async def add(
+        self, batch: Sequence[Incoming], *, offset: int | None = None
+    ) -> tuple[StoredEvent, ...]:
+        """Store events and the next poll offset; return the new readable ones in order.
+
+        One whose source and key are known already changes nothing and is not returned.
+        """
+        ...
+
+    async def offset(self) -> int | None:
+        """Return the poll offset stored last."""
+        ...
+
+    async def unfinished(self) -> tuple[StoredEvent, ...]:
+        """Return all events that are neither done nor dead, in order of arrival."""
+        ...
+
+    async def begin(self, event_id: int, first: Step | None = None) -> tuple[Step, ...]:
+        """Count a start of work and return the steps so far; `first` is stored if there are none."""
+        ...
+
+    async def release(self, event_id: int) -> None:
+        """Take back a counted start: the work was put off by a clean stop."""
+        ...
+
+    async def note(self, event_id: int, steps: Sequence[Step]) -> None:
+        """Store steps, over those with the same number; money spent on them is booked."""
+        ...
+
+    async def failed(self, event_id: int, error: str) -> int:
+        """Count an error of an event and return how many there are now."""
+        ...
+
+    async def finish(self, event_id: int, ending: Ending) -> tuple[OutboxRow, ...]:
+        """End an event: answer, history, buttons and state in one commit; return what to send."""
+        ...
+
+    async def exchanges(self, place: Place, limit: int) -> tuple[Exchange, ...]:
+        """Return the latest exchanges since the last fresh start, oldest first."""
+        ...
+
+    async def exchange(self, place: Place, exchange_id: int) -> Exchange | None:
+        """Return one exchange of this place, however old, but not from before a fresh start."""
+        ...
+
+    async def say(
+        self, place: Place, pieces: Sequence[Piece], trace: Trace
+    ) -> tuple[OutboxRow, ...]:
+        """Commit messages that answer no event."""
+        ...
+
+    async def unsent(self) -> tuple[OutboxRow, ...]:
+        """Return all rows to be sent, in order."""
+        ...
+
+    async def sent(self, row_id: int, message_id: int) -> None:
+        """Mark a row as sent."""
+        ...
+
+    async def postpone(self, row_id: int, *, tries: int, not_before: datetime) -> None:
+        """Note a failed try and the moment before which there must be no other."""
+        ...
+
+    async def rewrite(self, row_id: int, piece: Piece) -> None:
+        """Replace what a row will send."""
+        ...
+
+    async def drop(self, row_id: int, error: str) -> None:
+        """Mark a row as dead."""
+        ...
+
+    async def press(self, button_id: str, presser: int) -> Pressed | None:
+        """Use up a button; `None` if it is unknown, used, or under another person's event."""
+        ...
+
+    async def fact(self, name: str) -> str | None:
+        """Return a small stored fact."""
+        ...
+
+    async def set_fact(self, name: str, value: str | None) -> None:
+        """Store or remove a small fact."""
+        ...
+
+    async def first_time(self, name: str) -> bool:
+        """Tell whether this is the first call ever with this name."""
+        ...
+
+    async def spent(self, since: datetime, user_id: int | None = None) -> Spent:
+        """Sum up model use since a moment, of one person or of all."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Count what waits."""
+        ...
+
+    def problem(self) -> str | None:
+        """Say what is wrong with the store, or `None`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Model use in a stretch of time; `cost_usd` as decimal text."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Rows by state."""
+
+    waiting: int
+    dead: int
+    quarantined: int
+    unsent: int
+
+
+class Renderer(Protocol):
+    """Markdown to messages."""
+
+    def __call__(self, markdown: str) -> tuple[Piece, ...]:
+        """Return the messages that show the text; no word is lost; empty text gives none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What a stop met: was a turn running here, and how many messages wait behind it."""
+
+    was_running: bool
+    waiting: int
+
+
+class Control(Protocol):
+    """What commands may do to the running turns."""
+
+    async def stop(self, place: Place, before: int) -> Stopped:
+        """End the running turn of a place, if its event is older than `before`, within 2 s."""
+        ...
+
+    async def panic(self, by: Person) -> int:
+        """End every running turn and start none until `resume`, over restarts; return how many."""
+        ...
+
+    async def resume(self) -> bool:
+        """Let turns start again; false if they were not held."""
+        ...
+
+    @property
+    def held_by(self) -> str | None:
+        """Who pressed `/panic`, if it is in force."""
+        ...
+
+    def running(self) -> int:
+        """Count the turns that run now."""
+        ...

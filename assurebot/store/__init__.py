@@ -1,0 +1,1 @@
+"""Durable state in SQL; no SQL leaves this room."""

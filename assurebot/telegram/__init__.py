@@ -1,0 +1,1 @@
+"""Telegram in (poller, commands) and out (client, renderer)."""

@@ -1,0 +1,1 @@
+"""The durable path from event to answer; one lane a chat."""

@@ -1,0 +1,411 @@
+"""Plain frozen values that travel between the parts. Times are aware UTC, money is `Decimal`.
+
+They are stored as JSON by pydantic, so each is built of JSON-like fields only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+# --- who, where, what -------------------------------------------------------------------------
+
+OWNER = "owner"
+"""Label of what an allow-listed person typed; everything else is `untrusted:<origin>`."""
+
+
+def untrusted(origin: str) -> str:
+    """Make the label of content that came from `origin` (a few words, ours, never quoted text)."""
+    return f"untrusted:{origin}"
+
+
+def is_untrusted(label: str) -> bool:
+    """Tell whether content with this label taints a turn."""
+    return label != OWNER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Whoever caused an event. `name` is what they call themselves: show it, never trust it."""
+
+    user_id: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a conversation happens; each place has a lane and a history of its own."""
+
+    chat_id: int
+    thread_id: int | None = None
+    private: bool = True
+
+    @property
+    def key(self) -> str:
+        """Short stable text, unique per conversation."""
+        return f"{self.chat_id}" if self.thread_id is None else f"{self.chat_id}/{self.thread_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart:
+    """A piece of text with the label that says whose words they are."""
+
+    text: str
+    label: str = OWNER
+
+
+Part = TextPart
+
+EventKind = Literal["message", "command", "press", "unsupported"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened and was accepted: the only way into a turn.
+
+    Attributes:
+        source: The edge that made it.
+        key: Unique per source; a second event with the same key changes nothing.
+        command: Name without the slash, for `command`; the words after it are in `parts`.
+        press: Id of the pressed button, for `press`.
+        message_id: The message that an answer may reply to.
+    """
+
+    source: Literal["telegram"]
+    key: str
+    kind: EventKind
+    actor: Person
+    place: Place
+    received_at: datetime
+    parts: tuple[Part, ...] = ()
+    command: str = ""
+    press: str = ""
+    message_id: int | None = None
+
+    @property
+    def text(self) -> str:
+        """All parts as one text, for records and commands."""
+        return "\n".join(part.text for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event that is safely in the inbox.
+
+    Attributes:
+        id: Grows with arrival; also the turn's id.
+        starts: How often work on it began, this time not counted.
+        errors: How often work on it raised.
+    """
+
+    id: int
+    event: Event
+    starts: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Which event, turn and step an effect belongs to, for the audit."""
+
+    event: str = ""
+    turn: int | None = None
+    step: int | None = None
+    actor: str = "system"
+    user: int | None = None
+
+
+# --- messages with a model --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef:
+    """A model of a provider."""
+
+    provider: Literal["anthropic", "openai"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """What the model asks for. `arguments` is the JSON text exactly as it came; it may be invalid."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What a call came to. `failed` covers refusals and errors; `label` is that of the content."""
+
+    call_id: str
+    name: str
+    text: str
+    failed: bool = False
+    label: str = OWNER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeContent:
+    """A provider's own form of its answer (JSON text), sent back unchanged within the turn."""
+
+    provider: Literal["anthropic", "openai"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserMessage:
+    """Words to the model."""
+
+    parts: tuple[Part, ...]
+    role: Literal["user"] = "user"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantMessage:
+    """The model's answer: text, calls, or both. `label` tells whether it was made under taint."""
+
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+    native: NativeContent | None = None
+    label: str = OWNER
+    role: Literal["assistant"] = "assistant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolMessage:
+    """The results of all calls of the assistant message before it, in its order."""
+
+    results: tuple[ToolResult, ...]
+    role: Literal["tool"] = "tool"
+
+
+Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A finished turn as history keeps it: the user's message first, then all that followed.
+
+    Attributes:
+        id: The turn's id; `recall` takes it.
+    """
+
+    id: int
+    at: datetime
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one model call. Cached and freshly written input tokens are in `input_tokens`."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+
+
+StopReason = Literal["end", "tools", "max_tokens", "refusal"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """What a tool declares about itself.
+
+    Attributes:
+        schema: JSON Schema of the arguments, as JSON text.
+        effect: The class that policy goes by; a tool that names none counts as `outward`.
+        result_label: `turn` means: labelled as the turn is; else the label itself.
+        destinations: Names of the arguments that say where data goes.
+        repeatable: Safe to run again after a crash; false closes it as *outcome unknown*.
+        timeout_seconds: Wall-clock limit of one call.
+        result_chars: Longer results are cut, and say so.
+    """
+
+    name: str
+    description: str
+    schema: str
+    effect: Literal["pure", "private-read", "outward", "state", "destructive"] = "outward"
+    result_label: str = "turn"
+    destinations: tuple[str, ...] = ()
+    repeatable: bool = False
+    timeout_seconds: float = 60.0
+    result_chars: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """One question to a model, complete: providers keep no state."""
+
+    model: ModelRef
+    system: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    max_output_tokens: int = 8192
+    trace: Trace = Trace()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReply:
+    """One complete answer of a model; a broken one is an error instead.
+
+    Attributes:
+        model: The model that really answered.
+        stop: `tools` exactly when `message.calls` is not empty and all of it may be run.
+    """
+
+    message: AssistantMessage
+    stop: StopReason
+    model: ModelRef
+    usage: Usage = Usage()
+
+
+# --- steps of a turn --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStep:
+    """A model call. Without `reply` it was begun and nothing is known of its end."""
+
+    n: int
+    reply: ModelReply | None = None
+    kind: Literal["model"] = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStep:
+    """A tool call. Without `result` its outcome is unknown."""
+
+    n: int
+    call: ToolCall
+    result: ToolResult | None = None
+    kind: Literal["tool"] = "tool"
+
+
+Step = Annotated[ModelStep | ToolStep, Field(discriminator="kind")]
+
+
+# --- messages to a chat -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """Formatting of a stretch of text; offset and length in UTF-16 code units (Bot API)."""
+
+    type: str
+    offset: int
+    length: int
+    url: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """A button under a message. `id` is random, stored, and means something only once."""
+
+    label: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One message as it will be sent: at most 4096 UTF-16 units and 100 entities.
+
+    Attributes:
+        replaces: A message of ours that this piece is written into instead of a new one.
+    """
+
+    text: str
+    entities: tuple[Entity, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    reply_to: int | None = None
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """A piece that is committed to be sent."""
+
+    id: int
+    place: Place
+    piece: Piece
+    trace: Trace = Trace()
+    tries: int = 0
+    not_before: datetime | None = None
+
+
+# --- decisions and records --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What policy says of a call, and by which rule."""
+
+    verdict: Literal["allow", "ask", "deny"]
+    rule: str
+    reason: str
+
+
+AuditType = Literal[
+    "startup",
+    "shutdown",
+    "message",
+    "denied",
+    "webhook",
+    "model",
+    "tool",
+    "sandbox",
+    "approval",
+    "schedule",
+    "send",
+    "budget",
+    "anchor",
+    "erased",
+    "recovered",
+    "error",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One line to be recorded. `None` fields are left out.
+
+    Attributes:
+        closes: Seq of the intent that this result (or `recovered` line) belongs to.
+        tokens: Input and output tokens together.
+        text, response, command: The content that can be erased later; all else stays.
+    """
+
+    type: AuditType
+    phase: Literal["intent", "result"] | None = None
+    closes: int | None = None
+    trace: Trace = Trace()
+    action: str | None = None
+    target: str | None = None
+    decision: str | None = None
+    rule: str | None = None
+    approval_required: bool | None = None
+    approved_by: int | None = None
+    result: str | None = None
+    evidence: str | None = None
+    path: str | None = None
+    status: int | None = None
+    exit: int | None = None
+    path_changes: int | None = None
+    model: str | None = None
+    tokens: int | None = None
+    cost_usd: str | None = None
+    job: str | None = None
+    duration_ms: int | None = None
+    error: str | None = None
+    text: str | None = None
+    response: str | None = None
+    command: str | None = None

@@ -1,0 +1,1 @@
+"""Measurements: ratios against a named baseline of the same run."""

@@ -1,0 +1,1 @@
+"""Tests mirror the package; each states its rule in one sentence."""
