@@ -74,8 +74,8 @@ class Tool(Protocol):
         """What it is and what it may do; constant."""
         ...
 
-    async def run(self, arguments: str, context: ToolContext) -> str:
-        """Do it and return text for the model.
+    async def run(self, arguments: str, context: ToolContext) -> ToolOutput:
+        """Do it and return what the model shall read.
 
         Args:
             arguments: JSON text from the model, not validated.
@@ -85,6 +85,14 @@ class Tool(Protocol):
             ToolError: It could not be done, or the arguments are wrong; the text says so.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutput:
+    """Text for the model; `label` where it is not simply what the spec says."""
+
+    text: str
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +202,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
-    """What a button id stood for: its kind, and the event under whose answer it was."""
+    """What a button stands for: its kind, and the event under whose answer it is."""
 
     kind: str
     event: StoredEvent
@@ -225,7 +233,7 @@ class Store(Protocol):
         ...
 
     async def begin(self, event_id: int, first: Step | None = None) -> tuple[Step, ...]:
-        """Count a start of work and return the steps so far; `first` is stored if there are none."""
+        """Count a start of work and return the steps so far; if there are none, store `first`."""
         ...
 
     async def release(self, event_id: int) -> None:
@@ -249,13 +257,16 @@ class Store(Protocol):
         ...
 
     async def exchange(self, place: Place, exchange_id: int) -> Exchange | None:
-        """Return one exchange of this place, however old, but not from before a fresh start."""
+        """Return the exchange with this id or else the last one before it, however old.
+
+        What lies before a fresh start is not returned.
+        """
         ...
 
     async def say(
-        self, place: Place, pieces: Sequence[Piece], trace: Trace
+        self, place: Place, pieces: Sequence[Piece], trace: Trace, *, once: str | None = None
     ) -> tuple[OutboxRow, ...]:
-        """Commit messages that answer no event."""
+        """Commit messages that answer no event; with `once` only the first time with this name."""
         ...
 
     async def unsent(self) -> tuple[OutboxRow, ...]:
@@ -270,16 +281,16 @@ class Store(Protocol):
         """Note a failed try and the moment before which there must be no other."""
         ...
 
-    async def rewrite(self, row_id: int, piece: Piece) -> None:
-        """Replace what a row will send."""
+    async def rewrite(self, row_id: int, pieces: Sequence[Piece]) -> tuple[OutboxRow, ...]:
+        """Replace what a row will send; pieces after the first get rows of their own."""
         ...
 
     async def drop(self, row_id: int, error: str) -> None:
         """Mark a row as dead."""
         ...
 
-    async def press(self, button_id: str, presser: int) -> Pressed | None:
-        """Use up a button; `None` if it is unknown, used, or under another person's event."""
+    async def button(self, button_id: str) -> Pressed | None:
+        """Return what a button stands for, `None` if it is unknown."""
         ...
 
     async def fact(self, name: str) -> str | None:
@@ -288,10 +299,6 @@ class Store(Protocol):
 
     async def set_fact(self, name: str, value: str | None) -> None:
         """Store or remove a small fact."""
-        ...
-
-    async def first_time(self, name: str) -> bool:
-        """Tell whether this is the first call ever with this name."""
         ...
 
     async def spent(self, since: datetime, user_id: int | None = None) -> Spent:

@@ -71,7 +71,7 @@ class Event:
         source: The edge that made it.
         key: Unique per source; a second event with the same key changes nothing.
         command: Name without the slash, for `command`; the words after it are in `parts`.
-        press: Id of the pressed button, for `press`.
+        press: Id of the pressed button, for `press`; its key is `press:` and Telegram's query id.
         message_id: The message that an answer may reply to.
     """
 
@@ -135,7 +135,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """What the model asks for. `arguments` is the JSON text exactly as it came; it may be invalid."""
+    """What the model asks for; `arguments` is JSON text as it came, perhaps invalid."""
 
     id: str
     name: str
@@ -321,6 +321,7 @@ class Piece:
 
     Attributes:
         replaces: A message of ours that this piece is written into instead of a new one.
+        fallback: It was rewritten as plain text because the first form was refused.
     """
 
     text: str
@@ -328,6 +329,7 @@ class Piece:
     buttons: tuple[Button, ...] = ()
     reply_to: int | None = None
     replaces: int | None = None
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

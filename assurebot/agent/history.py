@@ -1,0 +1,139 @@
+"""What of a conversation reaches the model, and in a form that no provider refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from assurebot.values import (
+    OWNER,
+    AssistantMessage,
+    Exchange,
+    Message,
+    TextPart,
+    ToolMessage,
+    ToolResult,
+    UserMessage,
+    is_untrusted,
+)
+
+KEPT_EXCHANGES = 40
+"""How many finished exchanges at most come back into a turn."""
+
+KEPT_CHARS = 100_000
+"""How much text of them at most; older ones are trimmed whole and stay readable by `recall`."""
+
+UNTRUSTED_EXCHANGES = 4
+UNTRUSTED_FOR = timedelta(minutes=30)
+"""Untrusted content stays for so many exchanges and so long, whichever ends first."""
+
+INTERRUPTED = "Interrupted by a restart; the outcome is unknown. It was not run again."
+
+
+def conversation(exchanges: Sequence[Exchange], now: datetime) -> tuple[Message, ...]:
+    """Return the messages of past exchanges (oldest first) that a new turn shall see."""
+    kept: list[Exchange] = []
+    room = KEPT_CHARS
+    for age, exchange in enumerate(reversed(exchanges[-KEPT_EXCHANGES:])):
+        fresh = age < UNTRUSTED_EXCHANGES and now - exchange.at <= UNTRUSTED_FOR
+        shown = exchange if fresh else stubbed(exchange)
+        room -= sum(_length(message) for message in shown.messages)
+        if room < 0 and kept:
+            break
+        kept.append(shown)
+    messages = [message for exchange in reversed(kept) for message in exchange.messages]
+    return repaired(messages)
+
+
+def stubbed(exchange: Exchange) -> Exchange:
+    """Put a stub in the place of untrusted content and of answers made from it."""
+
+    def stub(label: str) -> str:
+        origin = label.partition(":")[2] or "untrusted"
+        when = exchange.at.strftime("%Y-%m-%d %H:%M")
+        return f"[{origin} of {when} UTC is no longer shown; recall({exchange.id}) reads it]"
+
+    def shorten(message: Message) -> Message:
+        match message:
+            case UserMessage():
+                return replace(
+                    message,
+                    parts=tuple(
+                        TextPart(text=stub(part.label)) if is_untrusted(part.label) else part
+                        for part in message.parts
+                    ),
+                )
+            case AssistantMessage():
+                hidden = is_untrusted(message.label)
+                return replace(
+                    message,
+                    text=stub(message.label) if hidden and message.text else message.text,
+                    label=OWNER,
+                )
+            case ToolMessage():
+                return replace(
+                    message,
+                    results=tuple(
+                        replace(result, text=stub(result.label), label=OWNER)
+                        if is_untrusted(result.label)
+                        else result
+                        for result in message.results
+                    ),
+                )
+            case _:
+                assert_never(message)
+
+    return replace(exchange, messages=tuple(shorten(message) for message in exchange.messages))
+
+
+def repaired(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """Make every tool call have exactly one result right behind it, and every result a call.
+
+    A missing result becomes *outcome unknown*, an orphan is dropped, and so is whatever stands
+    before the first words of a user: providers refuse a conversation that breaks these rules.
+    """
+    done: list[Message] = []
+    for message in messages:
+        open_calls = _open_calls(done)
+        if isinstance(message, ToolMessage):
+            if open_calls is not None:
+                done.append(_matching(open_calls, message))
+            continue
+        if open_calls is not None:
+            done.append(_matching(open_calls, ToolMessage(results=())))
+        if isinstance(message, AssistantMessage) and not (message.text or message.calls):
+            continue
+        if done or isinstance(message, UserMessage):
+            done.append(message)
+    open_calls = _open_calls(done)
+    if open_calls is not None:
+        done.append(_matching(open_calls, ToolMessage(results=())))
+    return tuple(done)
+
+
+def _open_calls(messages: Sequence[Message]) -> AssistantMessage | None:
+    last = messages[-1] if messages else None
+    return last if isinstance(last, AssistantMessage) and last.calls else None
+
+
+def _matching(message: AssistantMessage, found: ToolMessage) -> ToolMessage:
+    by_id = {result.call_id: result for result in found.results}
+    unknown = [
+        ToolResult(call_id=call.id, name=call.name, text=INTERRUPTED, failed=True)
+        for call in message.calls
+    ]
+    return ToolMessage(results=tuple(by_id.get(result.call_id, result) for result in unknown))
+
+
+def _length(message: Message) -> int:
+    match message:
+        case UserMessage():
+            return sum(len(part.text) for part in message.parts)
+        case AssistantMessage():
+            return len(message.text) + sum(len(call.arguments) for call in message.calls)
+        case ToolMessage():
+            return sum(len(result.text) for result in message.results)
+        case _:
+            assert_never(message)

@@ -1,0 +1,332 @@
+"""One turn: ask the model, run what it asks for, repeat, within limits.
+
+Every model answer and tool call is a stored step: intent, effect, result. A turn that was cut off
+goes on from its last step; a tool whose outcome is unknown is not run again unless it says it may.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from asyncio import timeout
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from assurebot.agent.history import INTERRUPTED, repaired
+from assurebot.agent.prompt import framed, system_prompt
+from assurebot.errors import LimitReached, ToolError
+from assurebot.guard.policy import decide
+from assurebot.ports import AuditLog, Clock, OnText, Provider, Redact, Tool, ToolContext, ToolOutput
+from assurebot.values import (
+    OWNER,
+    AssistantMessage,
+    AuditEntry,
+    Decision,
+    Event,
+    Message,
+    ModelRef,
+    ModelReply,
+    ModelRequest,
+    ModelStep,
+    NativeContent,
+    Step,
+    ToolCall,
+    ToolMessage,
+    ToolResult,
+    ToolStep,
+    Trace,
+    UserMessage,
+    is_untrusted,
+    untrusted,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far one turn may go: steps are model and tool calls together; tokens in and out."""
+
+    steps: int = 20
+    tokens: int = 1_000_000
+    output_tokens: int = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a turn starts from; `steps` are those already stored."""
+
+    id: int
+    event: Event
+    model: ModelRef
+    past: tuple[Message, ...]
+    steps: tuple[Step, ...]
+    trace: Trace
+
+
+class Journal(Protocol):
+    """Keeps the steps of one turn."""
+
+    async def note(self, *steps: Step) -> None:
+        """Store steps in one commit, over those with the same number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished turn: what to say, what to remember, and the steps not stored yet."""
+
+    text: str
+    messages: tuple[Message, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Talk:
+    """The conversation of a running turn, as it grows."""
+
+    turn: Turn
+    journal: Journal
+    on_text: OnText
+    known: Mapping[int, Step]
+    unsaved: list[Step] = field(default_factory=list)
+    """Steps that go into the same commit as the next intent."""
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    own: list[Message] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    tokens: int = 0
+
+    def everything(self) -> tuple[Message, ...]:
+        return repaired((*self.turn.past, *self.own))
+
+    @property
+    def label(self) -> str:
+        """The label of what the model makes of this context."""
+        tainted = any(is_untrusted(label) for message in self.own for label in _labels(message))
+        tainted = tainted or any(
+            is_untrusted(label) for message in self.turn.past for label in _labels(message)
+        )
+        return untrusted("answer") if tainted else OWNER
+
+    def say(self, text: str) -> None:
+        self.on_text("\n\n".join([*self.texts, text] if text else self.texts))
+
+    def add(self, reply: ModelReply) -> None:
+        self.own.append(reply.message)
+        self.tokens += reply.usage.input_tokens + reply.usage.output_tokens
+        if reply.message.text:
+            self.texts.append(reply.message.text)
+
+
+def _labels(message: Message) -> Sequence[str]:
+    match message:
+        case UserMessage():
+            return [part.label for part in message.parts]
+        case AssistantMessage():
+            return [message.label]
+        case ToolMessage():
+            return [result.label for result in message.results]
+
+
+class Agent:
+    """Runs turns; knows no provider and no chat."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        tools: Sequence[Tool],
+        audit: AuditLog,
+        clock: Clock,
+        redact: Redact,
+        limits: Limits,
+        prompt_extra: str = "",
+    ) -> None:
+        self._provider = provider
+        self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
+        self._audit = audit
+        self._clock = clock
+        self._redact = redact
+        self._limits = limits
+        self._prompt_extra = prompt_extra
+
+    async def run(self, turn: Turn, journal: Journal, on_text: OnText) -> Outcome:
+        """Work a turn to its answer.
+
+        Raises:
+            LimitReached: Too many steps or tokens.
+            ProviderError: The model did not answer.
+            AuditError, StoreError: Something could not be recorded, so it was not done.
+        """
+        known = {step.n: step for step in turn.steps}
+        talk = _Talk(turn=turn, journal=journal, on_text=on_text, known=known)
+        talk.own.append(UserMessage(parts=turn.event.parts))
+        n = 0
+        while True:
+            step = known.get(n)
+            if isinstance(step, ModelStep) and step.reply is not None:
+                reply = step.reply
+            else:
+                reply = await self._ask(talk, n)
+                talk.unsaved.append(ModelStep(n=n, reply=reply))
+            talk.add(reply)
+            if not reply.message.calls:
+                return _outcome(talk, reply)
+            n = await self._run_calls(talk, reply, n)
+
+    async def _ask(self, talk: _Talk, n: int) -> ModelReply:
+        if n >= self._limits.steps:
+            raise LimitReached(f"the limit of {self._limits.steps} steps (MAX_STEPS)")
+        if talk.tokens >= self._limits.tokens:
+            raise LimitReached(f"the limit of {self._limits.tokens:,} tokens for one turn")
+        request = ModelRequest(
+            model=talk.turn.model,
+            system=system_prompt(self._prompt_extra, self._clock.now()),
+            messages=framed(talk.everything(), talk.key),
+            tools=tuple(tool.spec for tool in self._tools.values()),
+            max_output_tokens=self._limits.output_tokens,
+            trace=replace(talk.turn.trace, step=n),
+        )
+        reply = await self._provider.ask(request, talk.say)
+        return replace(reply, message=self._cleaned(reply.message, talk.label))
+
+    def _cleaned(self, message: AssistantMessage, label: str) -> AssistantMessage:
+        native = message.native
+        if native is not None:
+            content = self._redact(native.content)
+            native = NativeContent(provider=native.provider, content=content)
+        calls = tuple(
+            replace(call, arguments=self._redact(call.arguments)) for call in message.calls
+        )
+        text = self._redact(message.text)
+        return AssistantMessage(text=text, calls=calls, native=native, label=label)
+
+    async def _run_calls(self, talk: _Talk, reply: ModelReply, n: int) -> int:
+        """Run the calls of an answer in order; return the number of the next model step."""
+        results: list[ToolResult] = []
+        for number, call in enumerate(reply.message.calls, start=n + 1):
+            step = talk.known.get(number)
+            if isinstance(step, ToolStep) and step.result is not None:
+                result = step.result
+            else:
+                result = await self._settle(talk, call, number, begun=step is not None)
+                talk.unsaved.append(ToolStep(n=number, call=call, result=result))
+            results.append(result)
+        talk.own.append(ToolMessage(results=tuple(results)))
+        following = n + 1 + len(reply.message.calls)
+        await talk.journal.note(*talk.unsaved, ModelStep(n=following))
+        talk.unsaved.clear()
+        return following
+
+    async def _settle(self, talk: _Talk, call: ToolCall, number: int, *, begun: bool) -> ToolResult:
+        """Bring one call to a result: refuse it, close it as interrupted, or run it."""
+        tool = self._tools.get(call.name)
+        if begun and not (tool is not None and tool.spec.repeatable):
+            return self._interrupted(talk, call)
+        if number >= self._limits.steps:
+            return _refused(call, "not run: the turn's limit of steps is reached")
+        decision = decide(call, None if tool is None else tool.spec)
+        trace = replace(talk.turn.trace, step=number)
+        if decision.verdict != "allow" or tool is None:
+            return await self._refuse(call, decision, trace)
+        await talk.journal.note(*talk.unsaved, ToolStep(n=number, call=call))
+        talk.unsaved.clear()
+        return await self._run_tool(tool, call, decision.rule, talk, trace)
+
+    def _interrupted(self, talk: _Talk, call: ToolCall) -> ToolResult:
+        talk.notices.append(
+            f"⚠️ `{call.name}` was interrupted by a restart. Whether it took effect is unknown; "
+            "it was not run again."
+        )
+        return _refused(call, INTERRUPTED)
+
+    async def _refuse(self, call: ToolCall, decision: Decision, trace: Trace) -> ToolResult:
+        await self._audit.record(
+            AuditEntry(
+                type="tool",
+                trace=trace,
+                action=call.name,
+                decision=decision.verdict,
+                rule=decision.rule,
+                result="refused",
+                command=call.arguments,
+            )
+        )
+        return _refused(call, f"Refused by policy ({decision.rule}): {decision.reason}")
+
+    async def _run_tool(
+        self, tool: Tool, call: ToolCall, rule: str, talk: _Talk, trace: Trace
+    ) -> ToolResult:
+        """Run one allowed call between its two audit lines."""
+        seq = await self._audit.intent(
+            AuditEntry(
+                type="tool",
+                trace=trace,
+                action=call.name,
+                decision="allow",
+                rule=rule,
+                command=call.arguments,
+            )
+        )
+        began = time.monotonic()
+        event = talk.turn.event
+        context = ToolContext(place=event.place, actor=event.actor, trace=trace)
+        outcome = "error"
+        failure: str | None = None
+        output = ToolOutput(text="")
+        try:
+            async with timeout(tool.spec.timeout_seconds):
+                output = await tool.run(call.arguments, context)
+            outcome = "ok"
+        except ToolError as error:
+            outcome, failure = "failed", str(error)
+        except TimeoutError:
+            outcome, failure = "timeout", f"no end after {tool.spec.timeout_seconds:g} s"
+        finally:
+            await self._audit.record(
+                AuditEntry(
+                    type="tool",
+                    phase="result",
+                    closes=seq,
+                    trace=trace,
+                    action=call.name,
+                    result=outcome,
+                    error=failure,
+                    duration_ms=round((time.monotonic() - began) * 1000),
+                )
+            )
+        if failure is not None:
+            return _refused(call, self._redact(failure))
+        label = output.label or tool.spec.result_label
+        return ToolResult(
+            call_id=call.id,
+            name=call.name,
+            text=_cut(self._redact(output.text), tool.spec.result_chars),
+            label=talk.label if label == "turn" else label,
+        )
+
+
+def _refused(call: ToolCall, text: str) -> ToolResult:
+    return ToolResult(call_id=call.id, name=call.name, text=text, failed=True)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[cut: {len(text) - limit} more characters]"
+
+
+def _outcome(talk: _Talk, reply: ModelReply) -> Outcome:
+    notices = list(talk.notices)
+    if reply.stop == "max_tokens":
+        notices.append("✂️ The answer was cut at its length limit (MAX_OUTPUT_TOKENS).")
+    if reply.stop == "refusal" and not talk.texts:
+        notices.append("The model declined to answer this.")
+    # A provider's own form matters only within the turn; history keeps the typed one.
+    messages = tuple(
+        replace(message, native=None) if isinstance(message, AssistantMessage) else message
+        for message in talk.own
+    )
+    return Outcome(
+        text="\n\n".join([*talk.texts, *notices]), messages=messages, steps=tuple(talk.unsaved)
+    )

@@ -1,0 +1,174 @@
+"""The command line: the only place that prints or exits."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from assurebot import __version__
+from assurebot.errors import AuditError, ConfigError, DataHeld
+
+EXIT_OK, EXIT_CRASH, EXIT_CONFIG, EXIT_HELD = 0, 1, 2, 3
+"""Exit codes, as the README names them; 1 also means that a check found something wrong."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return command(arguments)
+    except ConfigError as error:
+        count = len(error.problems)
+        say = f"AssureBot cannot start: {count} {'problem' if count == 1 else 'problems'}"
+        print(say, *(f"- {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+        return EXIT_CONFIG
+    except DataHeld as error:
+        print(f"AssureBot cannot start: {error}", file=sys.stderr)
+        return EXIT_HELD
+    except AuditError as error:
+        print(f"assurebot audit: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="assurebot",
+        description="A personal AI assistant on Telegram. Settings come from the environment.",
+    )
+    parser.add_argument("--version", action="version", version=f"assurebot {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="start the bot")
+    run.set_defaults(run=_run)
+    whoami = commands.add_parser(
+        "whoami", help="print the id of whoever writes to the bot (needs only the token)"
+    )
+    whoami.add_argument("--seconds", type=float, default=120, help="how long to listen")
+    whoami.set_defaults(run=_whoami)
+    demo = commands.add_parser("demo", help="a tour against local stand-ins; needs no account")
+    demo.add_argument(
+        "--real-model", action="store_true", help="use the key in the environment for the chat"
+    )
+    demo.set_defaults(run=_demo)
+    _add_audit(commands)
+    return parser
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser("audit", help="look at the audit log").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    verify = audit.add_parser("verify", help="check the chain; exit 1 names the first bad line")
+    verify.add_argument("--anchor", metavar="SEQ:MAC", help="a head that was noted elsewhere")
+    verify.add_argument("file", nargs="?", type=Path, help="default: AUDIT_LOG_PATH")
+    verify.set_defaults(run=_verify)
+    tail = audit.add_parser("tail", help="print the last lines")
+    tail.add_argument("-n", "--lines", type=int, default=20)
+    tail.add_argument("file", nargs="?", type=Path, help="default: AUDIT_LOG_PATH")
+    tail.set_defaults(run=_tail)
+
+
+# Imports stand inside the commands: `--help` and `audit` need none of the heavy ones.
+
+
+def _run(_arguments: argparse.Namespace) -> int:
+    from assurebot.settings import load_settings
+
+    settings = load_settings(os.environ)
+    from assurebot.guard.redact import Redactor
+    from assurebot.logs import configure_logs
+
+    configure_logs(settings.log_level, settings.log_format, Redactor(settings.secrets()))
+    import structlog
+
+    from assurebot.app import serve
+
+    log = structlog.get_logger("assurebot")
+    for warning in settings.warnings:
+        log.warning(warning)
+
+    async def until_signal() -> None:
+        await serve(settings, _stop_on_signals())
+
+    try:
+        asyncio.run(until_signal())
+    except Exception as error:
+        cause = _refusal(error)
+        if cause is not None:
+            raise cause from None
+        log.exception("AssureBot crashed")
+        return EXIT_CRASH
+    return EXIT_OK
+
+
+def _refusal(error: BaseException) -> ConfigError | DataHeld | None:
+    """Find the refusal of a part, which a task group may have wrapped."""
+    if isinstance(error, ConfigError | DataHeld):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_refusal, error.exceptions)), None)
+    return None
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Return an event that the first SIGTERM or SIGINT sets; a second one exits at once."""
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _whoami(arguments: argparse.Namespace) -> int:
+    from assurebot.settings import BotSettings, load_part
+    from assurebot.telegram.whoami import listen
+
+    bot = load_part(BotSettings, os.environ)
+    token = bot.telegram_bot_token.get_secret_value()
+    return asyncio.run(listen(token, bot.telegram_api_url, arguments.seconds, print))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from assurebot.demo.tour import tour
+
+    return asyncio.run(tour(real_model=arguments.real_model))
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from assurebot.audit.files import read_key
+    from assurebot.audit.verify import verify
+
+    path, key = _audit_settings(arguments.file)
+    report = verify(path, read_key(path) if key is None else key, arguments.anchor)
+    print(*report.lines(), sep="\n")
+    return EXIT_OK if report.ok else EXIT_CRASH
+
+
+def _tail(arguments: argparse.Namespace) -> int:
+    from assurebot.audit.verify import tail
+
+    path, _ = _audit_settings(arguments.file)
+    print(*tail(path, arguments.lines), sep="\n")
+    return EXIT_OK
+
+
+def _audit_settings(given: Path | None) -> tuple[Path, bytes | None]:
+    """Return the log and the configured key, if one is configured."""
+    from assurebot.settings import AuditSettings, load_part
+
+    settings = load_part(AuditSettings, os.environ)
+    key = settings.audit_key
+    return (
+        given or settings.audit_log_path,
+        None if key is None else key.get_secret_value().encode(),
+    )

@@ -1,0 +1,133 @@
+"""The stand-in's Anthropic Messages wire: requests in, server-sent events out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from assurebot.demo.model_script import Ask, Spoken, Turn
+
+STOPS = {"end": "end_turn", "tools": "tool_use"}
+
+
+def read(n: int, authorization: str, raw: dict[str, Any]) -> Ask:
+    """Read a request."""
+    texts: list[str] = []
+    results: list[str] = []
+    for message in raw.get("messages", ()):
+        if message["role"] != "user":
+            continue
+        blocks = _blocks(message["content"])
+        results += [_text(_blocks(b.get("content", ""))) for b in blocks if _is_result(b)]
+        if any(block["type"] == "text" for block in blocks):
+            texts.append(_text(blocks))
+            results.clear()
+    return Ask(
+        wire="anthropic",
+        n=n,
+        model=raw.get("model", ""),
+        system=_text(_blocks(raw.get("system", ""))),
+        user_texts=tuple(texts),
+        tool_names=tuple(tool["name"] for tool in raw.get("tools", ())),
+        tool_results=tuple(results),
+        authorization=authorization,
+        raw=raw,
+    )
+
+
+def _is_result(block: dict[str, Any]) -> bool:
+    return bool(block["type"] == "tool_result")
+
+
+def _blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _text(blocks: list[dict[str, Any]]) -> str:
+    return "\n".join(block["text"] for block in blocks if block["type"] == "text")
+
+
+def refusal(turn: Turn) -> dict[str, Any]:
+    """Make the body of an HTTP error."""
+    error: dict[str, Any] = {"type": turn.error_type, "message": "scripted"}
+    if turn.error_code:
+        error["details"] = {"error_code": turn.error_code}
+    return {"type": "error", "error": error, "request_id": "req_scripted"}
+
+
+def speak(ask: Ask, turn: Turn) -> Spoken:
+    """Turn an answer into events."""
+    fresh = turn.input_tokens - turn.cached_tokens - turn.written_tokens
+    usage = {
+        "input_tokens": fresh,
+        "cache_read_input_tokens": turn.cached_tokens,
+        "cache_creation_input_tokens": turn.written_tokens,
+        "output_tokens": 1,
+    }
+    message: dict[str, Any] = {
+        "id": f"msg_{ask.n}",
+        "type": "message",
+        "role": "assistant",
+        "model": ask.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+    stop = {
+        "delta": {"stop_reason": STOPS.get(turn.ending, turn.ending), "stop_sequence": None},
+        "usage": {"output_tokens": turn.output_tokens},
+    }
+    return Spoken(
+        start=_event("message_start", message=message) + _event("ping"),
+        pieces=tuple(_content(ask, turn)),
+        end=_event("message_delta", **stop) + _event("message_stop"),
+        error=_event("error", **{k: v for k, v in refusal(turn).items() if k != "type"}),
+    )
+
+
+def _content(ask: Ask, turn: Turn) -> list[bytes]:
+    pieces: list[bytes] = []
+    index = 0
+    if turn.thinking:
+        block = {"type": "thinking", "thinking": "", "signature": ""}
+        thought = {"type": "thinking_delta", "thinking": turn.thinking}
+        signed = {"type": "signature_delta", "signature": f"signed-{ask.n}"}
+        pieces.append(_open(index, block) + _delta(index, thought) + _delta(index, signed))
+        pieces.append(_close(index))
+        index += 1
+    if turn.pieces:
+        pieces.append(_open(index, {"type": "text", "text": ""}))
+        pieces += [_delta(index, {"type": "text_delta", "text": text}) for text in turn.pieces]
+        pieces.append(_close(index))
+        index += 1
+    for i, call in enumerate(turn.calls):
+        made = {"type": "tool_use", "id": f"toolu_{ask.n}_{i}", "name": call.name, "input": {}}
+        arguments = turn.sent_arguments(i)
+        middle = len(arguments) // 2
+        halves = [arguments[:middle], arguments[middle:]]
+        pieces.append(
+            _open(index, made)
+            + b"".join(
+                _delta(index, {"type": "input_json_delta", "partial_json": half}) for half in halves
+            )
+            + _close(index)
+        )
+        index += 1
+    return pieces
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+def _open(index: int, block: dict[str, Any]) -> bytes:
+    return _event("content_block_start", index=index, content_block=block)
+
+
+def _delta(index: int, delta: dict[str, Any]) -> bytes:
+    return _event("content_block_delta", index=index, delta=delta)
+
+
+def _close(index: int) -> bytes:
+    return _event("content_block_stop", index=index)

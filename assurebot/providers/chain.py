@@ -1,0 +1,180 @@
+"""Retries, the fallback model, and an audit line before and after every single attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from assurebot.errors import (
+    AuditError,
+    ProviderError,
+    ProviderGarbled,
+    ProviderRejected,
+    ProviderUnavailable,
+)
+from assurebot.ports import AuditLog, OnText, Provider, Redact
+from assurebot.values import AuditEntry, ModelRef, ModelReply, ModelRequest
+
+RECORD_SECONDS = 5.0
+"""How long the end of an attempt may take to be recorded; it goes on in the background then."""
+
+ERROR_CHARS = 300
+
+
+class ModelChain:
+    """Asks the wanted model, else the fallback, patiently but not for ever.
+
+    Unavailable: the fallback at once, then a wait and a new round, until `patience_seconds` since
+    the first attempt would be over. Garbled: the same model once more. Rejected: that model is out
+    for this request. What the last attempt raised is raised. One complete answer comes back, and
+    the text shown starts from empty at each attempt.
+
+    Args:
+        providers: By provider name; one without an account is not in it.
+        fallback: Asked when the wanted model is unavailable or refuses.
+        audit: Takes an intent before anything is sent, and the result of each attempt.
+        redact: For error texts in the audit.
+        patience_seconds: How long to go on after the first attempt began.
+        pause_seconds: First and longest wait between rounds, where the provider names none.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        *,
+        audit: AuditLog,
+        redact: Redact,
+        fallback: ModelRef | None = None,
+        patience_seconds: float = 60.0,
+        pause_seconds: tuple[float, float] = (0.5, 8.0),
+    ) -> None:
+        self._providers = providers
+        self._audit = audit
+        self._redact = redact
+        self._fallback = fallback
+        self._patience_seconds = patience_seconds
+        self._pause_seconds = pause_seconds
+        self._recording: set[asyncio.Task[int]] = set()
+
+    async def ask(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+        """Ask until there is an answer or no hope; see the port for the contract.
+
+        Raises:
+            AuditError: An attempt could not be recorded. Before an attempt: nothing was sent.
+        """
+        deadline = time.monotonic() + self._patience_seconds
+        shown = _Shown(on_text)
+        refs = list(dict.fromkeys(ref for ref in (request.model, self._fallback) if ref))
+        pause, longest = self._pause_seconds
+        while True:
+            found = await self._round(request, refs, shown)
+            if isinstance(found, ModelReply):
+                return found
+            refs = [ref for ref, error in found.items() if isinstance(error, ProviderUnavailable)]
+            if not refs:
+                raise next(reversed(found.values()))
+            demanded = min(found[ref].retry_after or 0.0 for ref in refs)
+            wait = max(demanded, pause * random.uniform(0.5, 1.0))  # noqa: S311 - mere jitter
+            if time.monotonic() + wait > deadline:
+                raise found[refs[0]]
+            await asyncio.sleep(wait)
+            pause = min(2 * pause, longest)
+
+    async def aclose(self) -> None:
+        """Finish what is being recorded and close all providers."""
+        if self._recording:
+            await asyncio.wait(self._recording, timeout=RECORD_SECONDS)
+        for provider in self._providers.values():
+            await provider.aclose()
+
+    async def _round(
+        self, request: ModelRequest, refs: list[ModelRef], shown: _Shown
+    ) -> ModelReply | dict[ModelRef, ProviderError]:
+        errors: dict[ModelRef, ProviderError] = {}
+        for ref in refs:
+            asked = replace(request, model=ref)
+            try:
+                try:
+                    return await self._attempt(asked, shown)
+                except ProviderGarbled:
+                    return await self._attempt(asked, shown)
+            except (ProviderUnavailable, ProviderRejected) as error:
+                errors[ref] = error
+        return errors
+
+    async def _attempt(self, request: ModelRequest, shown: _Shown) -> ModelReply:
+        ref = request.model
+        provider = self._providers.get(ref.provider)
+        if provider is None:
+            raise ProviderRejected(f"no account for {ref.provider}")
+        intent = AuditEntry(
+            type="model",
+            phase="intent",
+            action="ask",
+            target=str(ref),
+            model=ref.name,
+            trace=request.trace,
+        )
+        seq = await self._audit.intent(intent)
+        end = replace(intent, phase="result", closes=seq)
+        began = time.monotonic()
+        shown.restart()
+        try:
+            reply = await provider.ask(request, shown)
+        except asyncio.CancelledError:
+            with suppress(AuditError):
+                await self._record(replace(end, result="cancelled"), began)
+            raise
+        except Exception as error:
+            words = self._redact(str(error))[:ERROR_CHARS]
+            await self._record(replace(end, result=type(error).__name__, error=words), began)
+            raise
+        usage = reply.usage
+        done = replace(
+            end,
+            result="ok",
+            model=reply.model.name,
+            tokens=usage.input_tokens + usage.output_tokens,
+            cost_usd=str(usage.cost_usd),
+        )
+        await self._record(done, began)
+        return reply
+
+    async def _record(self, entry: AuditEntry, began: float) -> None:
+        """Record the end of an attempt in a task of its own: cancelling us does not undo it."""
+        took = round((time.monotonic() - began) * 1000)
+        task = asyncio.create_task(self._audit.record(replace(entry, duration_ms=took)))
+        self._recording.add(task)
+        task.add_done_callback(self._recorded)
+        done, _ = await asyncio.wait({task}, timeout=RECORD_SECONDS)
+        if not done:
+            raise AuditError("the result of a model call is not recorded yet")
+        task.result()
+
+    def _recorded(self, task: asyncio.Task[int]) -> None:
+        self._recording.discard(task)
+        if not task.cancelled():
+            # Looked at here too, since the one who waited may have been cancelled.
+            task.exception()
+
+
+class _Shown:
+    """Passes the text on and knows whether anything was shown yet."""
+
+    def __init__(self, on_text: OnText) -> None:
+        self._on_text = on_text
+        self._any = False
+
+    def __call__(self, text: str) -> None:
+        self._any = True
+        self._on_text(text)
+
+    def restart(self) -> None:
+        """Show nothing again, if something was shown."""
+        if self._any:
+            self._any = False
+            self._on_text("")

@@ -1,0 +1,293 @@
+"""The environment, read once into frozen settings; every mistake is told at once, never a value.
+
+Each field below is one variable (its name in capitals) with its meaning and default; a test
+holds README.md and `.env.example` against them. Nothing here reads `os.environ` by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from assurebot.errors import ConfigError
+from assurebot.values import ModelRef
+from assurebot.variables import (
+    DEFAULT_MODELS,
+    ApiKey,
+    BotToken,
+    ChainKey,
+    GroupIds,
+    Host,
+    ModelName,
+    Prices,
+    ProviderName,
+    Url,
+    UserIds,
+    model_ref,
+    one_of,
+    unknown,
+    url_secret,
+    whole,
+)
+
+
+def _setting(meaning: str, default: Any, shown: str | None = None, **more: Any) -> Any:
+    """Describe an optional variable; `shown` is its default in the documents."""
+    if shown is None:
+        shown = "" if default is None else str(default)
+    if "default_factory" not in more:
+        more["default"] = default
+    return Field(description=meaning, json_schema_extra={"shown": shown}, **more)
+
+
+class _Given(BaseSettings):
+    """Settings built from what they are given, and from nothing else."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        env_file=None,
+        validate_default=False,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library passes all of them by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keep the library from reading the process environment and files on its own."""
+        return (init_settings,)
+
+
+class BotSettings(_Given):
+    """What it takes to talk to Telegram at all (`assurebot whoami`)."""
+
+    telegram_bot_token: BotToken = Field(description="The bot's token, from @BotFather")
+    telegram_api_url: Url | None = _setting(
+        "Own Bot API server (`http://host:port`)", None, "Telegram's", repr=False
+    )
+
+
+class AuditSettings(_Given):
+    """Where the record is and how it is kept (`assurebot audit verify`)."""
+
+    data_dir: Path = _setting("Folder of everything that is kept", Path("/data"))
+    audit_log_path: Path = _setting(
+        "File of the audit log",
+        None,
+        "`DATA_DIR`/audit.jsonl",
+        default_factory=lambda read: read["data_dir"] / "audit.jsonl",
+    )
+    audit_key: ChainKey | None = _setting(
+        "Key of the audit chain, at least 32 characters", None, "made once, kept beside the log"
+    )
+    audit_content: Annotated[Literal["full", "hash"], BeforeValidator(one_of("full", "hash"))] = (
+        _setting("`full` records what was said and run, `hash` only a hash of it", "full")
+    )
+
+
+class Settings(AuditSettings, BotSettings):
+    """Everything that can be set. `load_settings` makes it; nothing in it changes."""
+
+    allowed_users: UserIds = Field(
+        description="Telegram user ids, separated by commas; the first is the owner"
+    )
+    allowed_chats: GroupIds = _setting(
+        "Telegram group ids; in them only allowed users who address the bot", (), ""
+    )
+    anthropic_api_key: ApiKey | None = _setting(
+        "Key for Anthropic; one of the two keys is required", None
+    )
+    openai_api_key: ApiKey | None = _setting(
+        "Key for OpenAI or a compatible server; with both keys set Anthropic is asked,"
+        " unless `AI_MODEL` names the other",
+        None,
+    )
+    anthropic_base_url: Url | None = _setting(
+        "A gateway to Anthropic", None, "Anthropic's", repr=False
+    )
+    openai_base_url: Url | None = _setting(
+        "Any compatible server (Ollama, vLLM), with its `/v1`", None, "OpenAI's", repr=False
+    )
+    ai_model: ModelName | None = _setting(
+        "`model` or `provider:model`, where the provider is `anthropic` or `openai`",
+        None,
+        " or ".join(f"`{name}`" for name in DEFAULT_MODELS.values()),
+    )
+    ai_fallback_model: ModelName | None = _setting(
+        "Who is asked while the model cannot be reached; written like `AI_MODEL`", None
+    )
+    ai_price: Prices | None = _setting(
+        "`in,out` in USD per million tokens; `0,0` for own servers", None, "from genai-prices"
+    )
+    system_prompt_extra: str = _setting("The operator's own words to the model", "")
+    max_turns: Annotated[int, BeforeValidator(whole(1, 100))] = _setting("Turns at one time", 8)
+    max_steps: Annotated[int, BeforeValidator(whole(1, 200))] = _setting("Model calls a turn", 20)
+    turn_timeout: Annotated[int, BeforeValidator(whole(1, 86_400))] = _setting(
+        "Seconds that a turn may take", 300
+    )
+    max_output_tokens: Annotated[int, BeforeValidator(whole(1, 200_000))] = _setting(
+        "Tokens of one model answer", 8192
+    )
+    host: Host = _setting("Address to listen on; the image sets `0.0.0.0`", "127.0.0.1")
+    port: Annotated[int, BeforeValidator(whole(0, 65_535))] = _setting(
+        "Port to listen on; `0` takes a free one", 8080
+    )
+    log_level: Annotated[str, BeforeValidator(one_of("DEBUG", "INFO", "WARNING", "ERROR"))] = (
+        _setting("`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO")
+    )
+    log_format: Annotated[
+        Literal["json", "console"], BeforeValidator(one_of("json", "console"))
+    ] = _setting("`json` or `console`", "json")
+    warnings: tuple[str, ...] = ()  # not a variable: what is odd about the environment
+
+    @property
+    def owner(self) -> int:
+        """The user who may do everything: the first of `allowed_users`."""
+        return self.allowed_users[0]
+
+    @property
+    def model(self) -> ModelRef:
+        """The model that is asked."""
+        return model_ref(self.ai_model, self._providers())
+
+    @property
+    def fallback(self) -> ModelRef | None:
+        """The model that is asked while the first cannot be reached."""
+        if self.ai_fallback_model is None:
+            return None
+        return model_ref(self.ai_fallback_model, self._providers(), self.model.provider)
+
+    def named_model(self, text: str) -> ModelRef:
+        """Read `model` or `provider:model` as in `AI_MODEL`.
+
+        Raises:
+            ConfigError: The provider has no key.
+        """
+        ref = model_ref(text, self._providers())
+        if ref.provider not in self._providers():
+            raise ConfigError(f"{ref.provider} has no key here: set {ref.provider.upper()}_API_KEY")
+        return ref
+
+    def secrets(self) -> dict[str, str]:
+        """Return every configured secret by the name of its variable, for redaction."""
+        held = {
+            name.upper(): value.get_secret_value()
+            for name, value in self
+            if isinstance(value, SecretStr)
+        }
+        urls = ("telegram_api_url", "anthropic_base_url", "openai_base_url")
+        inside = {name.upper(): url_secret(getattr(self, name) or "") for name in urls}
+        return held | {name: secret for name, secret in inside.items() if secret}
+
+    def _providers(self) -> tuple[ProviderName, ...]:
+        keys = {"anthropic": self.anthropic_api_key, "openai": self.openai_api_key}
+        return tuple(name for name in DEFAULT_MODELS if keys[name])
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read all settings; a variable that is empty counts as not set.
+
+    Raises:
+        ConfigError: Everything that is wrong, one problem for each variable and cause.
+    """
+    given = _given(environ)
+    warnings, problems = unknown(given, _names())
+    read, faults = _read(Settings, given, warnings=(*warnings, *_idle(given)))
+    problems = (*problems, *faults, *_model_problems(given))
+    if read is None or problems:
+        raise ConfigError(*problems)
+    return read
+
+
+_Part = TypeVar("_Part", BotSettings, AuditSettings)
+
+
+def load_part(part: type[_Part], environ: Mapping[str, str]) -> _Part:
+    """Read only the settings of `part`, for a command that needs no others.
+
+    Raises:
+        ConfigError: As in `load_settings`, but unknown names are let pass.
+    """
+    read, problems = _read(part, _given(environ))
+    if read is None:
+        raise ConfigError(*problems)
+    return read
+
+
+# --- what is wrong ----------------------------------------------------------------------------
+
+
+def _names(part: type[BaseSettings] = Settings) -> dict[str, str]:
+    """Return the variables and their meanings, in order."""
+    fields = part.model_fields.items()
+    return {name.upper(): field.description for name, field in fields if field.description}
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in environ.items() if value.strip()}
+
+
+_Any = TypeVar("_Any", bound=BaseSettings)
+
+
+def _read(
+    part: type[_Any], given: Mapping[str, str], **more: Any
+) -> tuple[_Any | None, tuple[str, ...]]:
+    names = _names(part)
+    values: dict[str, Any] = {name.lower(): given[name] for name in names if name in given}
+    try:
+        return part(**values, **more), ()
+    except ValidationError as error:
+        problems = []
+        for fault in error.errors(include_url=False, include_input=False):
+            if fault["type"] == "default_factory_not_called":
+                continue  # follows from another fault
+            name = str(fault["loc"][0]).upper()
+            reason = fault.get("ctx", {}).get("error", "cannot be read")
+            missing = f"is missing: {names[name]}"
+            problems.append(f"{name} {missing if fault['type'] == 'missing' else reason}")
+        return None, tuple(problems)
+
+
+def _idle(given: Mapping[str, str]) -> tuple[str, ...]:
+    """Warn of addresses of providers that will not be asked."""
+    pairs = [(f"{p.upper()}_BASE_URL", f"{p.upper()}_API_KEY") for p in DEFAULT_MODELS]
+    return tuple(
+        f"{address} does nothing without {key}"
+        for address, key in pairs
+        if address in given and key not in given
+    )
+
+
+def _model_problems(given: Mapping[str, str]) -> tuple[str, ...]:
+    """Look at keys and models together; by their names, for their values may be wrong too."""
+    providers = tuple(name for name in DEFAULT_MODELS if f"{name.upper()}_API_KEY" in given)
+    if not providers:
+        own = "OPENAI_BASE_URL" in given
+        return (
+            "ANTHROPIC_API_KEY or OPENAI_API_KEY is missing: one of them is required"
+            + ("; for an own server any text of at least 8 characters does" if own else ""),
+        )
+    model = model_ref(given.get("AI_MODEL"), providers)
+    asked = {"AI_MODEL": model}
+    problems = []
+    if (text := given.get("AI_FALLBACK_MODEL")) is not None:
+        asked["AI_FALLBACK_MODEL"] = model_ref(text, providers, model.provider)
+        if asked["AI_FALLBACK_MODEL"] == model:
+            problems.append("AI_FALLBACK_MODEL must be another model than the first")
+    for name, ref in asked.items():
+        if ref.provider not in providers:
+            key = f"{ref.provider.upper()}_API_KEY"
+            problems.append(f"{name} names a model of {ref.provider}, so {key} is required")
+    return tuple(problems)

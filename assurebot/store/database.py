@@ -1,0 +1,238 @@
+"""The store: SQLAlchemy Core over SQLite, one writer, readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from assurebot.ports import Clock, Counts, Ending, Incoming, Pressed, Spent
+from assurebot.store import facts, folder, history, inbox, outbox
+from assurebot.store.schema import migrate
+from assurebot.store.writer import Writer, translated
+from assurebot.values import Exchange, OutboxRow, Piece, Place, Step, StoredEvent, Trace
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """`ports.Store` on a SQLite file (WAL, synchronous FULL).
+
+    The folder must be held by this process (`folder.held`).
+
+    Attributes:
+        set_aside: Where a damaged database went at opening, `None` if there was none.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.set_aside: Path | None = None
+        self._path = path
+        self._clock = clock
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        marker = self._path.with_name("stopped-cleanly")
+        crashed = not marker.exists()
+        marker.unlink(missing_ok=True)
+        self.set_aside = await asyncio.to_thread(
+            folder.set_aside_if_damaged, self._path, crashed=crashed, now=self._clock.now()
+        )
+        self._path.touch(mode=0o600, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            stack.callback(marker.touch, mode=0o600)
+            self._readers = _engine(self._path, begin="BEGIN", readonly=True)
+            stack.push_async_callback(self._readers.dispose)
+            engine = _engine(self._path, begin="BEGIN IMMEDIATE", readonly=False)
+            stack.push_async_callback(engine.dispose)
+            self._writer = Writer(engine)
+            serving = asyncio.create_task(self._writer.serve(), name="store writer")
+            stack.push_async_callback(self._finish, serving)
+            await self._writer.run(migrate)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def _finish(self, serving: asyncio.Task[None]) -> None:
+        self._writer.stop()
+        await serving
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed so far."""
+        return self._writer.commits
+
+    def problem(self) -> str | None:
+        """See `Store.problem`."""
+        return None if self._writer.problem is None else "the last write failed"
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            async with self._readers.connect() as connection:
+                return await connection.run_sync(work)
+        except (SQLAlchemyError, ValueError) as error:
+            raise translated(error) from error
+
+    # --- events and their steps
+
+    async def add(
+        self, batch: Sequence[Incoming], *, offset: int | None = None
+    ) -> tuple[StoredEvent, ...]:
+        """See `Store.add`."""
+
+        def work(connection: Connection) -> tuple[StoredEvent, ...]:
+            if offset is not None:
+                facts.put(connection, "offset", str(offset))
+            return inbox.add(connection, batch)
+
+        return await self._writer.run(work, shared=True)
+
+    async def offset(self) -> int | None:
+        """See `Store.offset`."""
+        value = await self.fact("offset")
+        return None if value is None else int(value)
+
+    async def unfinished(self) -> tuple[StoredEvent, ...]:
+        """See `Store.unfinished`."""
+        return await self._read(inbox.unfinished)
+
+    async def begin(self, event_id: int, first: Step | None = None) -> tuple[Step, ...]:
+        """See `Store.begin`."""
+        return await self._writer.run(lambda c: inbox.begin(c, event_id, first))
+
+    async def release(self, event_id: int) -> None:
+        """See `Store.release`."""
+        await self._writer.run(lambda c: inbox.release(c, event_id))
+
+    async def note(self, event_id: int, steps: Sequence[Step]) -> None:
+        """See `Store.note`."""
+        now = self._clock.now()
+        await self._writer.run(lambda c: inbox.note(c, event_id, steps, now))
+
+    async def failed(self, event_id: int, error: str) -> int:
+        """See `Store.failed`."""
+        return await self._writer.run(lambda c: inbox.failed(c, event_id, error))
+
+    async def finish(self, event_id: int, ending: Ending) -> tuple[OutboxRow, ...]:
+        """See `Store.finish`."""
+        now = self._clock.now()
+
+        def work(connection: Connection) -> tuple[OutboxRow, ...]:
+            inbox.book(connection, event_id, ending.steps, now)
+            inbox.end(connection, event_id, ending.error)
+            if ending.fresh_start:
+                history.start_afresh(connection, ending.place, event_id)
+            if ending.exchange is not None:
+                history.keep(connection, ending.place, ending.exchange)
+            outbox.grant(connection, event_id, ending.buttons)
+            return outbox.add(connection, ending.place, ending.pieces, ending.trace)
+
+        return await self._writer.run(work)
+
+    async def spent(self, since: datetime, user_id: int | None = None) -> Spent:
+        """See `Store.spent`."""
+        return await self._read(lambda c: inbox.spent(c, since, user_id))
+
+    # --- history
+
+    async def exchanges(self, place: Place, limit: int) -> tuple[Exchange, ...]:
+        """See `Store.exchanges`."""
+        return await self._read(lambda c: history.latest(c, place, limit))
+
+    async def exchange(self, place: Place, exchange_id: int) -> Exchange | None:
+        """See `Store.exchange`."""
+        return await self._read(lambda c: history.one(c, place, exchange_id))
+
+    # --- outbox
+
+    async def say(
+        self, place: Place, pieces: Sequence[Piece], trace: Trace, *, once: str | None = None
+    ) -> tuple[OutboxRow, ...]:
+        """See `Store.say`."""
+
+        def work(connection: Connection) -> tuple[OutboxRow, ...]:
+            if once is not None and not facts.first_time(connection, once):
+                return ()
+            return outbox.add(connection, place, pieces, trace)
+
+        return await self._writer.run(work)
+
+    async def unsent(self) -> tuple[OutboxRow, ...]:
+        """See `Store.unsent`."""
+        return await self._read(outbox.unsent)
+
+    async def sent(self, row_id: int, message_id: int) -> None:
+        """See `Store.sent`."""
+        await self._writer.run(lambda c: outbox.sent(c, row_id, message_id))
+
+    async def postpone(self, row_id: int, *, tries: int, not_before: datetime) -> None:
+        """See `Store.postpone`."""
+        await self._writer.run(lambda c: outbox.postpone(c, row_id, tries, not_before))
+
+    async def rewrite(self, row_id: int, pieces: Sequence[Piece]) -> tuple[OutboxRow, ...]:
+        """See `Store.rewrite`."""
+        return await self._writer.run(lambda c: outbox.rewrite(c, row_id, pieces))
+
+    async def drop(self, row_id: int, error: str) -> None:
+        """See `Store.drop`."""
+        await self._writer.run(lambda c: outbox.drop(c, row_id, error))
+
+    async def button(self, button_id: str) -> Pressed | None:
+        """See `Store.button`."""
+        return await self._read(lambda c: outbox.button(c, button_id))
+
+    # --- facts
+
+    async def fact(self, name: str) -> str | None:
+        """See `Store.fact`."""
+        return await self._read(lambda c: facts.get(c, name))
+
+    async def set_fact(self, name: str, value: str | None) -> None:
+        """See `Store.set_fact`."""
+        await self._writer.run(lambda c: facts.put(c, name, value))
+
+    async def counts(self) -> Counts:
+        """See `Store.counts`."""
+        return await self._read(facts.counts)
+
+
+def _engine(path: Path, *, begin: str, readonly: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", pool_size=2 if readonly else 1, max_overflow=0
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: DBAPIConnection, _record: object) -> None:
+        # The driver's own transactions begin too late; ours begin in the handler below.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "busy_timeout = 5000",
+            f"query_only = {'ON' if readonly else 'OFF'}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

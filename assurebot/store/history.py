@@ -1,0 +1,55 @@
+"""Finished exchanges by conversation."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from assurebot.store import facts
+from assurebot.store.codec import EXCHANGE, dump
+from assurebot.store.schema import history
+from assurebot.values import Exchange, Place
+
+
+def keep(connection: Connection, place: Place, exchange: Exchange) -> None:
+    """Add an exchange."""
+    connection.execute(
+        insert(history).values(place=place.key, id=exchange.id, body=dump(EXCHANGE, exchange))
+    )
+
+
+def start_afresh(connection: Connection, place: Place, event_id: int) -> None:
+    """Hide everything up to an event from the conversation."""
+    facts.put(connection, f"fresh:{place.key}", str(event_id))
+
+
+def latest(connection: Connection, place: Place, limit: int) -> tuple[Exchange, ...]:
+    """Return the newest exchanges since the fresh start, oldest first."""
+    query = (
+        select(history.c.body)
+        .where(history.c.place == place.key, history.c.id > _floor(connection, place))
+        .order_by(history.c.id.desc())
+        .limit(limit)
+    )
+    rows = connection.execute(query).scalars().all()
+    return tuple(EXCHANGE.validate_json(body) for body in reversed(rows))
+
+
+def one(connection: Connection, place: Place, exchange_id: int) -> Exchange | None:
+    """Return the exchange with this id or the last before it, since the fresh start."""
+    query = (
+        select(history.c.body)
+        .where(
+            history.c.place == place.key,
+            history.c.id <= exchange_id,
+            history.c.id > _floor(connection, place),
+        )
+        .order_by(history.c.id.desc())
+        .limit(1)
+    )
+    body = connection.execute(query).scalar_one_or_none()
+    return None if body is None else EXCHANGE.validate_json(body)
+
+
+def _floor(connection: Connection, place: Place) -> int:
+    return int(facts.get(connection, f"fresh:{place.key}") or 0)

@@ -1,0 +1,162 @@
+"""Events and their steps: what was accepted, and how far the work on it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from assurebot.errors import StoreError
+from assurebot.ports import Incoming, Spent
+from assurebot.store.codec import EVENT, STEP, dump
+from assurebot.store.schema import inbox, spend, steps
+from assurebot.values import ModelStep, Step, StoredEvent
+
+NANO = 1_000_000_000
+
+
+def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent, ...]:
+    """Insert what is new and return the readable part of it."""
+    added = []
+    for item in batch:
+        row_id = connection.execute(
+            insert(inbox)
+            .values(
+                source=item.source,
+                key=item.key,
+                state="quarantined" if item.event is None else "open",
+                event=None if item.event is None else dump(EVENT, item.event),
+                raw=item.raw,
+                received_at=item.received_at,
+            )
+            .on_conflict_do_nothing()
+            .returning(inbox.c.id)
+        ).scalar_one_or_none()
+        if row_id is not None and item.event is not None:
+            added.append(StoredEvent(id=row_id, event=item.event))
+    return tuple(added)
+
+
+def stored_event(row: RowMapping) -> StoredEvent:
+    """Read a row of the inbox."""
+    return StoredEvent(
+        id=row["id"],
+        event=EVENT.validate_json(row["event"]),
+        starts=row["starts"],
+        errors=row["errors"],
+    )
+
+
+def unfinished(connection: Connection) -> tuple[StoredEvent, ...]:
+    """Return the open events in order of arrival."""
+    query = select(inbox).where(inbox.c.state == "open").order_by(inbox.c.id)
+    return tuple(stored_event(row) for row in connection.execute(query).mappings())
+
+
+def begin(connection: Connection, event_id: int, first: Step | None) -> tuple[Step, ...]:
+    """Count a start; return the known steps, or store the first."""
+    connection.execute(
+        update(inbox).where(inbox.c.id == event_id).values(starts=inbox.c.starts + 1)
+    )
+    query = select(steps.c.body).where(steps.c.event_id == event_id).order_by(steps.c.n)
+    known = tuple(STEP.validate_json(body) for body in connection.execute(query).scalars())
+    if known or first is None:
+        return known
+    connection.execute(insert(steps).values(event_id=event_id, n=first.n, body=dump(STEP, first)))
+    return (first,)
+
+
+def release(connection: Connection, event_id: int) -> None:
+    """Take a start back."""
+    connection.execute(
+        update(inbox).where(inbox.c.id == event_id).values(starts=inbox.c.starts - 1)
+    )
+
+
+def note(connection: Connection, event_id: int, new: Sequence[Step], now: datetime) -> None:
+    """Insert or replace steps and book what their model calls cost."""
+    for step in new:
+        connection.execute(
+            insert(steps)
+            .values(event_id=event_id, n=step.n, body=dump(STEP, step))
+            .on_conflict_do_update(
+                index_elements=["event_id", "n"], set_={"body": dump(STEP, step)}
+            )
+        )
+    book(connection, event_id, new, now)
+
+
+def book(connection: Connection, event_id: int, new: Sequence[Step], now: datetime) -> None:
+    """Write the cost of each answered model step, once."""
+    answered = [step for step in new if isinstance(step, ModelStep) and step.reply is not None]
+    if not answered:
+        return
+    body = connection.execute(select(inbox.c.event).where(inbox.c.id == event_id)).scalar_one()
+    user_id = EVENT.validate_json(body).actor.user_id
+    for step in answered:
+        assert step.reply is not None
+        usage = step.reply.usage
+        connection.execute(
+            insert(spend)
+            .values(
+                event_id=event_id,
+                n=step.n,
+                at=now,
+                user_id=user_id,
+                model=str(step.reply.model),
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cost_nano_usd=int(usage.cost_usd * NANO),
+            )
+            .on_conflict_do_nothing()
+        )
+
+
+def spent(connection: Connection, since: datetime, user_id: int | None) -> Spent:
+    """Sum up model use."""
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(spend.c.input_tokens), 0),
+        func.coalesce(func.sum(spend.c.output_tokens), 0),
+        func.coalesce(func.sum(spend.c.cost_nano_usd), 0),
+    ).where(spend.c.at >= since)
+    if user_id is not None:
+        query = query.where(spend.c.user_id == user_id)
+    calls, given, made, nano = connection.execute(query).one()
+    return Spent(calls=calls, input_tokens=given, output_tokens=made, cost_usd=f"{nano / NANO:.4f}")
+
+
+def failed(connection: Connection, event_id: int, error: str) -> int:
+    """Count an error."""
+    count: int = connection.execute(
+        update(inbox)
+        .where(inbox.c.id == event_id)
+        .values(errors=inbox.c.errors + 1, error=error)
+        .returning(inbox.c.errors)
+    ).scalar_one()
+    return count
+
+
+def end(connection: Connection, event_id: int, error: str | None) -> None:
+    """Close an event and drop its steps: what they came to is in the history.
+
+    Raises:
+        StoreError: It was closed before; nothing must be said twice.
+    """
+    closed = connection.execute(
+        update(inbox)
+        .where(inbox.c.id == event_id, inbox.c.state == "open")
+        .values(state="done" if error is None else "dead", error=error)
+        .returning(inbox.c.id)
+    ).scalar_one_or_none()
+    if closed is None:
+        raise StoreError(f"event {event_id} was ended before")
+    connection.execute(delete(steps).where(steps.c.event_id == event_id))
+
+
+def by_id(connection: Connection, event_id: int) -> StoredEvent:
+    """Return one event."""
+    query = select(inbox).where(inbox.c.id == event_id)
+    return stored_event(connection.execute(query).mappings().one())

@@ -1,0 +1,173 @@
+"""The tables, their version, and the migrations that lead to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    inspect,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from assurebot.errors import StoreError
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC time. SQLite has no zones, so the driver sees naive UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Strip the zone after turning to UTC; a naive time is a mistake of ours."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time reached the store")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Put the zone back."""
+        del dialect
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+# SQLite gives rowids only to a column of exactly this type.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData()
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("source", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("state", String, nullable=False),  # open, done, dead, quarantined
+    Column("event", Text),  # null when `raw` could not be read
+    Column("raw", Text, nullable=False),
+    Column("received_at", Utc, nullable=False),
+    Column("starts", Integer, nullable=False, default=0),
+    Column("errors", Integer, nullable=False, default=0),
+    Column("error", Text),
+    UniqueConstraint("source", "key"),
+    sqlite_autoincrement=True,  # an id is a turn's name for ever: never given twice
+)
+Index("inbox_state", inbox.c.state)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("event_id", RowId, primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("place", String, primary_key=True),
+    Column("id", RowId, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("chat_id", BigInteger, nullable=False),
+    Column("thread_id", BigInteger),
+    Column("private", Boolean, nullable=False),
+    Column("piece", Text, nullable=False),
+    Column("trace", Text, nullable=False),
+    Column("state", String, nullable=False),  # open, sent, dead
+    Column("tries", Integer, nullable=False, default=0),
+    Column("not_before", Utc),
+    Column("message_id", BigInteger),
+    Column("error", Text),
+    sqlite_autoincrement=True,
+)
+Index("outbox_state", outbox.c.state)
+
+buttons = Table(
+    "buttons",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("event_id", RowId, nullable=False),
+    Column("kind", String, nullable=False),
+)
+
+spend = Table(
+    "spend",
+    metadata,
+    Column("event_id", RowId, primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("model", String, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_nano_usd", BigInteger, nullable=False),
+)
+Index("spend_at", spend.c.at)
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""`MIGRATIONS[k]` leads a database from version k + 1 to k + 2."""
+
+VERSION = len(MIGRATIONS) + 1
+
+
+def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Bring a database to the newest version; a new one is made whole.
+
+    Raises:
+        StoreError: It was written by a newer program.
+    """
+    newest = len(migrations) + 1
+    if not inspect(connection).has_table("facts"):
+        metadata.create_all(connection)
+        _stamp(connection, newest)
+        return
+    row = connection.execute(text("SELECT value FROM facts WHERE name = 'schema'")).scalar_one()
+    version = int(row)
+    if version > newest:
+        raise StoreError(
+            f"the database has schema {version}, this program knows {newest}: "
+            "run the newer version, or restore a backup made by this one"
+        )
+    for step in migrations[version - 1 :]:
+        step(connection)
+    if version != newest:
+        _stamp(connection, newest)
+
+
+def _stamp(connection: Connection, version: int) -> None:
+    connection.execute(text("DELETE FROM facts WHERE name = 'schema'"))
+    connection.execute(
+        text("INSERT INTO facts (name, value) VALUES ('schema', :v)"), {"v": str(version)}
+    )

@@ -1,0 +1,106 @@
+"""The one connection that writes: short `BEGIN IMMEDIATE` transactions, one after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from assurebot.errors import StoreError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    work: Callable[[Connection], Any]
+    done: asyncio.Future[Any]
+    shared: bool
+
+
+def translated(error: Exception) -> StoreError:
+    """Turn a failure below into ours, without the statement and its values."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, ValidationError):  # its text quotes what it could not read
+        return StoreError(f"a stored {error.title} cannot be read")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return StoreError(f"{type(cause).__name__}: {cause}" if cause is not None else "unknown")
+
+
+class Writer:
+    """Runs transactions in the order they were asked for.
+
+    A caller that is cancelled does not cancel its transaction: it is kept or it is not.
+
+    Attributes:
+        commits: Transactions committed so far.
+        problem: Why the last transaction failed; `None` after one that did not.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.commits = 0
+        self.problem: str | None = None
+        self._engine = engine
+        self._jobs: deque[_Job] = deque()
+        self._ready = asyncio.Event()
+        self._stopping = False
+
+    async def run(self, work: Callable[[Connection], T], *, shared: bool = False) -> T:
+        """Run `work` in a transaction; `shared` ones that wait together share one commit.
+
+        Raises:
+            StoreError: It failed; nothing of it was kept.
+        """
+        if self._stopping:
+            raise StoreError("the store is closed")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.append(_Job(work=work, done=done, shared=shared))
+        self._ready.set()
+        return await done
+
+    async def serve(self) -> None:
+        """Work until `stop`, and then to the end of what was asked before it."""
+        async with self._engine.connect() as connection:
+            while self._jobs or not self._stopping:
+                await self._ready.wait()
+                batch = self._next_batch()
+                if batch:
+                    await self._commit(connection, batch)
+                elif not self._stopping:
+                    self._ready.clear()
+
+    def stop(self) -> None:
+        """Take no more work; `serve` returns when the rest is done."""
+        self._stopping = True
+        self._ready.set()
+
+    def _next_batch(self) -> list[_Job]:
+        batch: list[_Job] = []
+        while self._jobs and (not batch or (batch[-1].shared and self._jobs[0].shared)):
+            batch.append(self._jobs.popleft())
+        return batch
+
+    async def _commit(self, connection: AsyncConnection, batch: Sequence[_Job]) -> None:
+        try:
+            async with connection.begin():
+                results = await connection.run_sync(lambda sync: [job.work(sync) for job in batch])
+        except (SQLAlchemyError, StoreError, ValueError) as error:
+            failure = translated(error)
+            self.problem = None if isinstance(error, StoreError) else str(failure)
+            for job in batch:
+                if not job.done.done():
+                    job.done.set_exception(failure)
+            return
+        self.commits += 1
+        self.problem = None
+        for job, result in zip(batch, results, strict=True):
+            if not job.done.done():
+                job.done.set_result(result)

@@ -1,0 +1,237 @@
+"""Telegram's Bot API out, by python-telegram-bot's `Bot`; every wait on it is bounded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from telegram import (
+    Bot,
+    BotCommand,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    LinkPreviewOptions,
+    MessageEntity,
+    ReplyParameters,
+)
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    EndPointNotFound,
+    Forbidden,
+    InvalidToken,
+    RetryAfter,
+    TelegramError,
+    TimedOut,
+)
+from telegram.request import HTTPXRequest
+from telegram.warnings import PTBUserWarning
+
+from assurebot.errors import (
+    ChatConflict,
+    ChatRejected,
+    ChatTokenRefused,
+    ChatUnavailable,
+)
+from assurebot.values import Entity, Piece, Place
+
+CALL_SECONDS = 20.0
+POLL_SLACK_SECONDS = 10.0
+
+NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Map python-telegram-bot's errors; its `BadRequest` is a `NetworkError`, so order matters."""
+    try:
+        yield
+    except RetryAfter as error:
+        seconds = error.retry_after
+        wait = seconds if isinstance(seconds, int) else seconds.total_seconds()
+        raise ChatUnavailable("flood control", retry_after=float(wait)) from error
+    except (InvalidToken, EndPointNotFound) as error:
+        raise ChatTokenRefused("Telegram does not accept TELEGRAM_BOT_TOKEN") from error
+    except Conflict as error:
+        raise ChatConflict("another process polls with the same token") from error
+    except (BadRequest, Forbidden, ChatMigrated) as error:
+        raise ChatRejected(error.message) from error
+    except TimedOut as error:
+        raise ChatUnavailable("no answer in time", maybe_delivered=True) from error
+    except TelegramError as error:
+        # The text may quote the address that was called, and so the token: give the kind only.
+        cause = error.__cause__
+        kind = type(error if cause is None else cause).__name__
+        raise ChatUnavailable(kind, maybe_delivered=True) from error
+
+
+class TelegramClient:
+    """`ports.Chat`, and the calls that the poller needs.
+
+    No link previews, no `parse_mode`, and never a string where a file could be meant.
+    """
+
+    def __init__(self, token: str, api_url: str | None = None) -> None:
+        self._token = token
+        self._base = (api_url or "https://api.telegram.org").rstrip("/")
+
+    async def __aenter__(self) -> Self:
+        # `Bot.initialize` is not called: it asks the network, which a start must not need.
+        self._requests = (_request(16), _request(1))
+        self._bot = Bot(
+            self._token,
+            base_url=f"{self._base}/bot",
+            base_file_url=f"{self._base}/file/bot",
+            request=self._requests[0],
+            get_updates_request=self._requests[1],
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for request in self._requests:
+            await request.shutdown()
+
+    # --- ports.Chat
+
+    async def send(self, place: Place, piece: Piece) -> int:
+        """See `Chat.send`."""
+        if piece.replaces is not None:
+            with suppress(ChatRejected):
+                return await self._edit(place, piece, piece.replaces)
+        reply = None
+        if piece.reply_to is not None:
+            reply = ReplyParameters(piece.reply_to, allow_sending_without_reply=True)
+        with _translated():
+            message = await self._bot.send_message(
+                place.chat_id,
+                piece.text,
+                entities=_entities(piece.entities),
+                reply_markup=_keyboard(piece),
+                message_thread_id=place.thread_id,
+                link_preview_options=NO_PREVIEW,
+                reply_parameters=reply,
+            )
+        return message.message_id
+
+    async def _edit(self, place: Place, piece: Piece, message_id: int) -> int:
+        try:
+            with _translated():
+                await self._bot.edit_message_text(
+                    piece.text,
+                    chat_id=place.chat_id,
+                    message_id=message_id,
+                    entities=_entities(piece.entities),
+                    reply_markup=_keyboard(piece),
+                    link_preview_options=NO_PREVIEW,
+                )
+        except ChatRejected as error:
+            if "not modified" not in str(error):
+                raise
+        return message_id
+
+    async def draft(
+        self, place: Place, draft_id: int, text: str, entities: Sequence[Entity]
+    ) -> None:
+        """See `Chat.draft`."""
+        with _translated():
+            await self._bot.send_message_draft(
+                place.chat_id,
+                draft_id,
+                text,
+                entities=_entities(entities),
+                message_thread_id=place.thread_id,
+                api_kwargs={"can_stop": True},
+            )
+
+    async def typing(self, place: Place) -> None:
+        """See `Chat.typing`."""
+        with _translated():
+            await self._bot.send_chat_action(
+                place.chat_id, "typing", message_thread_id=place.thread_id
+            )
+
+    async def acknowledge(self, press: str, text: str) -> None:
+        """See `Chat.acknowledge`."""
+        with _translated():
+            await self._bot.answer_callback_query(press, text)
+
+    async def leave(self, chat_id: int) -> None:
+        """See `Chat.leave`."""
+        with _translated():
+            await self._bot.leave_chat(chat_id)
+
+    # --- for the poller
+
+    async def identify(self) -> tuple[int, str]:
+        """Return the bot's own user id and username.
+
+        Raises:
+            ChatTokenRefused: The token is wrong.
+            ChatUnavailable: No answer.
+        """
+        with _translated():
+            me = await self._bot.get_me()
+        return me.id, me.username or ""
+
+    async def prepare(self, commands: Sequence[tuple[str, str]]) -> None:
+        """Remove a webhook that would keep updates from us, and register the commands."""
+        with _translated():
+            await self._bot.delete_webhook(drop_pending_updates=False)
+            await self._bot.set_my_commands([BotCommand(*command) for command in commands])
+
+    async def updates(
+        self, offset: int | None, wait_seconds: int, kinds: Sequence[str]
+    ) -> list[Mapping[str, Any]]:
+        """Wait for updates and return them raw; asking with an offset confirms those before it.
+
+        Raises:
+            ChatUnavailable, ChatConflict, ChatTokenRefused, ChatRejected: As named.
+        """
+        arguments = {"timeout": wait_seconds, "allowed_updates": list(kinds)}
+        if offset is not None:
+            arguments["offset"] = offset
+        with _translated(), warnings.catch_warnings():
+            # The typed method parses all or nothing: one bad update would block all others.
+            warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
+            raw = await self._bot.do_api_request(
+                "getUpdates",
+                api_kwargs=arguments,
+                read_timeout=wait_seconds + POLL_SLACK_SECONDS,
+            )
+        if not isinstance(raw, list) or not all(isinstance(item, dict) for item in raw):
+            raise ChatUnavailable("not a list of updates")
+        return raw
+
+
+def _request(connections: int) -> HTTPXRequest:
+    return HTTPXRequest(
+        connection_pool_size=connections,
+        connect_timeout=5.0,
+        read_timeout=CALL_SECONDS,
+        write_timeout=CALL_SECONDS,
+        pool_timeout=5.0,
+        httpx_kwargs={"trust_env": False},
+    )
+
+
+def _entities(entities: Sequence[Entity]) -> list[MessageEntity]:
+    return [
+        MessageEntity(each.type, each.offset, each.length, url=each.url, language=each.language)
+        for each in entities
+    ]
+
+
+def _keyboard(piece: Piece) -> InlineKeyboardMarkup | None:
+    if not piece.buttons:
+        return None
+    row = [InlineKeyboardButton(each.label, callback_data=each.id) for each in piece.buttons]
+    return InlineKeyboardMarkup([row])

@@ -1,0 +1,170 @@
+"""The commands, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from assurebot.errors import ConfigError
+from assurebot.ports import Check, Clock, Control, Store
+from assurebot.turns.models import ModelChoice
+from assurebot.turns.worker import Reply
+from assurebot.values import Event, ModelRef, StoredEvent
+
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("help", "What I can do"),
+    ("new", "Forget this conversation and start afresh"),
+    ("stop", "Stop the running answer"),
+    ("panic", "Stop everything and hold it"),
+    ("resume", "Go on after /panic (owner)"),
+    ("status", "How I am"),
+    ("model", "Show or choose the model of this chat"),
+    ("whoami", "Your name, id and role"),
+)
+"""What is registered with Telegram; `/start` and `/clear` are other names for help and new."""
+
+HELP = """\
+Write to me and I answer; the answer appears while it is being made.
+
+{commands}
+
+I answer only to people on the list of my owner. Every message, model call, tool call and answer
+is recorded in a log that `assurebot audit verify` checks."""
+
+IN_LANE = frozenset({"new", "clear", "model"})
+"""These touch the conversation, so they keep their place in it; all others answer at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the commands tell about the program; `checks` by the name of the part."""
+
+    version: str
+    started: datetime
+    owner: int
+    checks: Mapping[str, Check]
+    poll_age: Callable[[], float | None]
+    parse_model: Callable[[str], Awaitable[ModelRef]]
+    """Raises `ConfigError` with the reason when a model cannot be used."""
+
+
+class ChatCommands:
+    """Implements `turns.worker.Commands`."""
+
+    def __init__(
+        self, *, store: Store, control: Control, models: ModelChoice, clock: Clock, facts: Facts
+    ) -> None:
+        self._store = store
+        self._control = control
+        self._models = models
+        self._clock = clock
+        self._facts = facts
+        self._answers: Mapping[str, Callable[[StoredEvent], Awaitable[Reply]]] = {
+            "start": self._start,
+            "help": self._help,
+            "new": self._new,
+            "clear": self._new,
+            "stop": self._stop,
+            "panic": self._panic,
+            "resume": self._resume,
+            "status": self._status,
+            "model": self._model,
+            "whoami": self._whoami,
+        }
+
+    def urgent(self, event: Event) -> bool:
+        """See `Commands.urgent`."""
+        return event.kind == "command" and event.command not in IN_LANE
+
+    async def answer(self, stored: StoredEvent) -> Reply:
+        """See `Commands.answer`."""
+        answer = self._answers.get(stored.event.command)
+        if answer is None:
+            return Reply(text="I do not know this command. /help shows what I can do.")
+        return await answer(stored)
+
+    async def _start(self, stored: StoredEvent) -> Reply:
+        greeting = f"Hello {stored.event.actor.name or 'there'}, I am AssureBot.\n\n"
+        return Reply(text=greeting + (await self._help(stored)).text)
+
+    async def _help(self, stored: StoredEvent) -> Reply:
+        del stored
+        commands = "\n".join(f"/{name} - {meaning}" for name, meaning in COMMANDS)
+        return Reply(text=HELP.format(commands=commands))
+
+    async def _new(self, stored: StoredEvent) -> Reply:
+        del stored
+        return Reply(
+            text="🧹 A fresh start: I no longer see what was said before.", fresh_start=True
+        )
+
+    async def _stop(self, stored: StoredEvent) -> Reply:
+        stopped = await self._control.stop(stored.event.place, stored.id)
+        waiting = f" {stopped.waiting} more of your messages wait." if stopped.waiting else ""
+        if stopped.was_running:
+            return Reply(text=waiting.strip())  # the stopped answer itself says so
+        return Reply(text="Nothing is running here." + waiting)
+
+    async def _panic(self, stored: StoredEvent) -> Reply:
+        ended = await self._control.panic(stored.event.actor)
+        return Reply(
+            text=f"🛑 Everything is held; {ended} running turns were stopped. "
+            "Messages are kept and wait. The owner's /resume lets them go on."
+        )
+
+    async def _resume(self, stored: StoredEvent) -> Reply:
+        if stored.event.actor.user_id != self._facts.owner:
+            return Reply(text="Only the owner can /resume.")
+        if await self._control.resume():
+            return Reply(text="▶️ Going on.")
+        return Reply(text="Nothing was held.")
+
+    async def _status(self, stored: StoredEvent) -> Reply:
+        counts = await self._store.counts()
+        now, control = self._clock.now(), self._control
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        spent = await self._store.spent(today, stored.event.actor.user_id)
+        age = self._facts.poll_age()
+        said = ((name, check()) for name, check in self._facts.checks.items())
+        problems = "; ".join(f"{name}: {problem}" for name, problem in said if problem)
+        waiting = f"{counts.waiting} waiting, {counts.unsent} to be sent"
+        tokens = f"{spent.input_tokens} tokens in, {spent.output_tokens} out"
+        lines = [
+            f"**AssureBot {self._facts.version}**, up {_rounded(now - self._facts.started)}",
+            f"Health: {problems or 'all well'}",
+            f"Held: {f'by {control.held_by}' if control.held_by else 'no'}",
+            f"Model here: `{await self._models.get(stored.event.place)}`",
+            f"Last poll: {'never' if age is None else f'{age:.0f} s ago'}",
+            f"Turns: {control.running()} running, {waiting}",
+            f"Dead: {counts.dead}; unreadable: {counts.quarantined}",
+            f"You today: {spent.calls} model calls, {tokens}, ${spent.cost_usd}",
+        ]
+        return Reply(text="\n".join(lines))
+
+    async def _model(self, stored: StoredEvent) -> Reply:
+        place, wanted = stored.event.place, stored.event.text.strip()
+        if not wanted:
+            now = await self._models.get(place)
+            return Reply(
+                text=f"This chat uses `{now}`. `/model NAME` or `/model provider:NAME` chooses "
+                f"another, `/model default` goes back to `{self._models.default}`."
+            )
+        if wanted == "default":
+            await self._models.choose(place, None)
+            return Reply(text=f"This chat uses `{self._models.default}` again.")
+        try:
+            model = await self._facts.parse_model(wanted)
+        except ConfigError as error:
+            return Reply(text=f"I cannot use that model: {error}")
+        await self._models.choose(place, model)
+        return Reply(text=f"This chat uses `{model}` from now on.")
+
+    async def _whoami(self, stored: StoredEvent) -> Reply:
+        actor = stored.event.actor
+        role = "the owner" if actor.user_id == self._facts.owner else "an allowed user"
+        return Reply(text=f"You are {actor.name or 'nameless'}, id `{actor.user_id}`, {role}.")
+
+
+def _rounded(duration: timedelta) -> timedelta:
+    return timedelta(seconds=round(duration.total_seconds()))

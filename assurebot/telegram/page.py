@@ -1,0 +1,160 @@
+"""A message text in the making, with its entities: layout, and what Telegram lets be nested."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from assurebot.telegram.split import is_visible, units
+from assurebot.values import Entity
+
+_BULLET, _INDENT = "\u2022 ", "  "
+
+# Telegram drops links to hosts without a dot, and makes web addresses of mailto: and tel:
+# (td/telegram/LinkManager.cpp, `check_link_impl`); those are shown, and it detects them itself.
+_LINK = re.compile(
+    r"https?://[\w-]+(?:\.[\w-]+)+\.?(?::\d{1,5})?(?:[/?#]\S*)?|tg://[\w-]+(?:[/?]\S*)?",
+    re.IGNORECASE,
+)
+_CONTACT = re.compile(r"^(?:mailto|tel):", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """An open link: where its label starts, in UTF-16 units and in parts."""
+
+    url: str
+    title: str
+    start: int
+    part: int
+
+
+class Page:
+    """Text and entities in the making; line breaks are written when something follows them."""
+
+    def __init__(self, *, in_table: bool = False) -> None:
+        self.entities: list[Entity] = []
+        self.lists: list[int | None] = []  # the next number of each open list; None: bullets
+        self.rows: list[list[str]] | None = None
+        self._in_table = in_table
+        self._parts: list[str] = []
+        self._units = 0
+        self._breaks = 2  # newlines at the end of the text; its start counts as a blank line
+        self._wanted_breaks = 0
+        self._after_marker = False
+        self._style_starts: dict[str, int] = {}
+        self._style_depths: Counter[str] = Counter()
+        self._links: list[_Link] = []
+        self._quotes: list[int] = []
+
+    @property
+    def text(self) -> str:
+        """All that was written."""
+        return "".join(self._parts)
+
+    def write(self, text: str) -> None:
+        """Add text as it stands."""
+        if not text:
+            return
+        self._begin()
+        self._parts.append(text)
+        self._units += units(text)
+        self._breaks = len(text) - len(text.rstrip("\n"))
+
+    def new_block(self, breaks: int = 2, *, beside_marker: bool = False) -> None:
+        """Have the next text stand apart, or, if it may, right behind its list marker."""
+        if self._after_marker and beside_marker:
+            return
+        self._after_marker = False
+        wanted = 1 if self.lists else breaks
+        self._wanted_breaks = max(self._wanted_breaks, wanted - self._breaks)
+
+    def write_marker(self) -> None:
+        """Begin an item of the innermost list."""
+        self.new_block(1)
+        number = self.lists[-1]
+        marker = _BULLET if number is None else f"{number}. "
+        if number is not None:
+            self.lists[-1] = number + 1
+        self.write(_INDENT * (len(self.lists) - 1) + marker)
+        self._after_marker = True
+
+    def indent(self) -> None:
+        """Begin a further line of a list item."""
+        if not self._after_marker:
+            self.write(_INDENT * len(self.lists))
+
+    def write_code(self, text: str, kind: str, language: str | None = None) -> None:
+        """Write code; styles around it are interrupted, for Telegram has no code inside them."""
+        if self._links:  # nor inside links
+            self.write(text)
+            return
+        for style, start in self._style_starts.items():
+            self._mark(style, start)
+        start = self._begin()
+        self.write(text)
+        self._mark(kind, start, language=language)
+        self._style_starts = dict.fromkeys(self._style_starts, self._units)
+
+    def open_style(self, style: str) -> None:
+        """Begin bold, italic or the like; inside itself it changes nothing."""
+        self._style_depths[style] += 1
+        self._style_starts.setdefault(style, self._begin())
+
+    def close_style(self, style: str) -> None:
+        """End the innermost style of this kind."""
+        self._style_depths[style] -= 1
+        if not self._style_depths[style]:
+            self._mark(style, self._style_starts.pop(style))
+
+    def open_link(self, url: str, title: str) -> None:
+        """Begin the label of a link."""
+        start = self._begin()
+        self._links.append(_Link(url=url, title=title, start=start, part=len(self._parts)))
+
+    def close_link(self) -> None:
+        """End a link; what of it Telegram would not keep is written behind it."""
+        link = self._links.pop()
+        label = "".join(self._parts[link.part :])
+        hidden = [link.title] if link.title else []
+        if not any(map(is_visible, label)):
+            self.write(link.url)
+        elif self._links or self._in_table or not _LINK.fullmatch(link.url):
+            address = _CONTACT.sub("", link.url)
+            hidden[:0] = [address] if address not in (label, "") else []
+        else:
+            self._mark("text_link", link.start, url=link.url)
+        if hidden:
+            self.write(f" ({' '.join(hidden)})")
+
+    def open_quote(self) -> None:
+        """Begin a quote."""
+        self.new_block()
+        self._quotes.append(self._begin())
+
+    def close_quote(self) -> None:
+        """End the innermost quote; the outermost is what Telegram shows."""
+        start = self._quotes.pop()
+        if not self._quotes:
+            self._mark("blockquote", start)
+        self.new_block()
+
+    def _begin(self) -> int:
+        """Write the line breaks that are due and return the offset of what comes now."""
+        if self._wanted_breaks:
+            self._parts.append("\n" * self._wanted_breaks)
+            self._units += self._wanted_breaks
+            self._breaks += self._wanted_breaks
+            self._wanted_breaks = 0
+        self._after_marker = False
+        return self._units
+
+    def _mark(
+        self, kind: str, start: int, *, url: str | None = None, language: str | None = None
+    ) -> None:
+        length = self._units - start
+        if length > 0:
+            self.entities.append(
+                Entity(type=kind, offset=start, length=length, url=url, language=language)
+            )

@@ -1,0 +1,271 @@
+"""Markdown into Telegram messages: text and entities, never `parse_mode`, so nothing can fail.
+
+What Markdown would hide (link targets that Telegram refuses, titles, odd code-block headers,
+surplus table cells, anything nested too deep) is shown as text: no word is lost.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from functools import cache
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block.table import escapedSplit, getLine, table
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from assurebot.telegram.page import Page
+from assurebot.telegram.split import clean, split
+from assurebot.values import Piece
+
+MAX_MARKDOWN = 32_768
+"""So many characters are read as Markdown (the parser is quadratic on some); more stay plain."""
+
+_MAX_NESTING = 100
+_MAX_PADDING = 32
+_RULE, _PICTURE = "\u2014\u2014\u2014", "\U0001f5bc "
+
+_SCHEMES = ("http:", "https:", "tg:", "mailto:", "tel:")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_BARE_URL = re.compile(r"://(?:(?!\*\*|~~)[^\s<>\[\]()`\\]|\((?:(?!\*\*|~~)[^\s<>\[\]()`\\])*\))+")
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{0,32}(?![A-Za-z0-9_+#.-])")
+
+
+def render(markdown: str) -> tuple[Piece, ...]:
+    """Return the messages that show a Markdown text; see `ports.Renderer`.
+
+    Takes up to a second of CPU for hostile input: call it in a thread.
+    """
+    text = clean(markdown)
+    end = len(text)
+    if end > MAX_MARKDOWN:
+        end = text.rfind("\n", MAX_MARKDOWN // 2, MAX_MARKDOWN) + 1 or MAX_MARKDOWN
+    return (*_formatted(text[:end]), *split(text[end:]))
+
+
+def plain(text: str) -> tuple[Piece, ...]:
+    """Return the messages that show a text as it stands."""
+    return split(clean(text))
+
+
+def _formatted(text: str) -> tuple[Piece, ...]:
+    tokens = _parser().parse(text)
+    if any(token.level >= _MAX_NESTING - 1 for token in tokens):
+        return split(text)  # the parser has left out what is nested deeper
+    page = Page()
+    for token in tokens:
+        _show(page, token)
+    return split(page.text, page.entities) or split(text)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    # Without reference definitions: those that nothing refers to would vanish.
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING})
+    parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline", "reference"])
+    parser.block.ruler.at("table", _whole_table, {"alt": ["paragraph"]})
+    parser.inline.ruler.after("text", "bare_url", _bare_url)
+    # Plug-in points of the library, made to be assigned to.
+    parser.normalizeLink = lambda url: url  # type: ignore[method-assign]
+    parser.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
+    parser.validateLink = _may_be_link  # type: ignore[method-assign]
+    return parser
+
+
+def _may_be_link(url: str) -> bool:
+    """Leave `<pod:name>` and foreign schemes as they stand; `Page` judges the rest."""
+    return not _SCHEME.match(url) or url.lower().startswith(_SCHEMES)
+
+
+def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:  # noqa: FBT001 - the library's signature
+    """Parse a table, and give the cells beyond the header's to the last column of their row."""
+    first = len(state.tokens)
+    if not table(state, start, end, silent):
+        return False
+    source: list[str] = []
+    cells: list[Token] = []
+    for token in state.tokens[first:]:
+        if token.type == "tr_open" and token.map:
+            source, cells = _cells(getLine(state, token.map[0])), []
+        elif token.type == "inline":
+            cells.append(token)
+        elif token.type == "tr_close":
+            cells[-1].content = " | ".join((cells[-1].content, *source[len(cells) :]))
+    return True
+
+
+def _cells(line: str) -> list[str]:
+    """Split a table row as the library does."""
+    cells = escapedSplit(line.strip())
+    if cells and not cells[0]:
+        cells.pop(0)
+    if cells and not cells[-1]:
+        cells.pop()
+    return [cell.strip() for cell in cells]
+
+
+def _bare_url(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - the library's signature
+    """Take a URL as it stands, before its underscores and asterisks are read as emphasis."""
+    found = _BARE_URL.match(state.src, state.pos, state.posMax)
+    if not found or not state.src.endswith(("http", "https"), 0, state.pos):
+        return False
+    url = found.group().rstrip("*_~.,;:!?'\"")
+    if not silent:
+        state.append_pending(url)
+    state.pos += len(url)
+    return bool(url)
+
+
+def _show(page: Page, token: Token) -> None:
+    _HANDLERS.get(token.type, _text)(page, token)
+
+
+def _text(page: Page, token: Token) -> None:
+    page.write(token.content)
+
+
+def _inline(page: Page, token: Token) -> None:
+    target = page if page.rows is None else Page(in_table=True)
+    for child in token.children or ():
+        _show(target, child)
+    if page.rows is not None:
+        page.rows[-1].append(target.text)
+
+
+def _line_break(page: Page, _token: Token) -> None:
+    page.write("\n")
+    page.indent()
+
+
+def _paragraph(page: Page, _token: Token) -> None:
+    page.new_block(beside_marker=True)
+    page.indent()
+
+
+def _open_heading(page: Page, token: Token) -> None:
+    _paragraph(page, token)
+    page.open_style("bold")
+
+
+def _close_heading(page: Page, _token: Token) -> None:
+    page.close_style("bold")
+    page.new_block()
+
+
+def _rule(page: Page, _token: Token) -> None:
+    page.new_block()
+    page.write(_RULE)
+    page.new_block()
+
+
+def _inline_code(page: Page, token: Token) -> None:
+    page.write_code(token.content, "code")
+
+
+def _code_block(page: Page, token: Token) -> None:
+    header = token.info.strip()
+    found = _LANGUAGE.match(header)
+    language = found.group() if found else ""
+    code = token.content.rstrip("\n")
+    rest = header[len(language) :].strip() if code.strip() else header
+    page.new_block()
+    page.write(rest)
+    page.new_block(1)
+    page.write_code(code, "pre", language or None)
+    page.new_block()
+
+
+def _open_list(page: Page, token: Token) -> None:
+    page.new_block()
+    number = int(token.attrs.get("start", 1)) if token.type == "ordered_list_open" else None
+    page.lists.append(number)
+
+
+def _close_list(page: Page, _token: Token) -> None:
+    page.lists.pop()
+    page.new_block()
+
+
+def _open_link(page: Page, token: Token, target: str = "href") -> None:
+    page.open_link(str(token.attrGet(target) or ""), str(token.attrGet("title") or ""))
+
+
+def _image(page: Page, token: Token) -> None:
+    _open_link(page, token, "src")
+    page.write(_PICTURE + (token.content or "image"))
+    page.close_link()
+
+
+def _open_table(page: Page, _token: Token) -> None:
+    page.rows = []
+
+
+def _open_row(page: Page, _token: Token) -> None:
+    if page.rows is not None:
+        page.rows.append([])
+
+
+def _close_table(page: Page, _token: Token) -> None:
+    rows, page.rows = page.rows or [], None
+    page.new_block()
+    page.write_code(_aligned(rows), "pre")
+    page.new_block()
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    paddings = [min(_MAX_PADDING, max(map(_width, column))) for column in zip(*rows, strict=True)]
+    lines = [" | ".join(map(_padded, _filled(row), paddings)).rstrip() for row in rows]
+    return "\n".join((lines[0], "-+-".join("-" * padding for padding in paddings), *lines[1:]))
+
+
+def _filled(row: list[str]) -> list[str]:
+    """Leave out the empty cells at the end."""
+    return row[: max((at for at, cell in enumerate(row, 1) if cell), default=0)]
+
+
+def _padded(cell: str, padding: int) -> str:
+    return cell + " " * (padding - _width(cell))
+
+
+def _width(text: str) -> int:
+    """Count columns of a fixed-width font."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.category(char)[0] == "M" for char in text)
+
+
+_HANDLERS: Mapping[str, Callable[[Page, Token], None]] = {
+    "inline": _inline,
+    "softbreak": _line_break,
+    "hardbreak": _line_break,
+    "paragraph_open": _paragraph,
+    "heading_open": _open_heading,
+    "heading_close": _close_heading,
+    "hr": _rule,
+    "code_inline": _inline_code,
+    "fence": _code_block,
+    "code_block": _code_block,
+    "bullet_list_open": _open_list,
+    "ordered_list_open": _open_list,
+    "bullet_list_close": _close_list,
+    "ordered_list_close": _close_list,
+    "list_item_open": lambda page, _token: page.write_marker(),
+    "blockquote_open": lambda page, _token: page.open_quote(),
+    "blockquote_close": lambda page, _token: page.close_quote(),
+    "strong_open": lambda page, _token: page.open_style("bold"),
+    "strong_close": lambda page, _token: page.close_style("bold"),
+    "em_open": lambda page, _token: page.open_style("italic"),
+    "em_close": lambda page, _token: page.close_style("italic"),
+    "s_open": lambda page, _token: page.open_style("strikethrough"),
+    "s_close": lambda page, _token: page.close_style("strikethrough"),
+    "link_open": _open_link,
+    "link_close": lambda page, _token: page.close_link(),
+    "image": _image,
+    "table_open": _open_table,
+    "tr_open": _open_row,
+    "table_close": _close_table,
+}

@@ -1,0 +1,144 @@
+"""An answer in the making: drafts in private chats, edits of one message elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from assurebot.errors import ChatError, ChatUnavailable
+from assurebot.ports import AuditLog, Chat, Renderer
+from assurebot.turns.outbox import Outbox
+from assurebot.values import AuditEntry, Piece, Place, Trace
+
+log = structlog.get_logger(__name__)
+
+INLINE_CHARS = 2000
+"""Longer texts are rendered in a thread: the loop must not wait for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewTimes:
+    """Seconds: before anything shows, between drafts or edits, and before what fades is renewed.
+
+    Source: Bot API 10; a draft lives 30 s, a chat action 5 s. Edits count as messages (20/min).
+    """
+
+    first: float = 0.4
+    drafts: float = 1.0
+    edits: float = 3.0
+    typing: float = 4.5
+    renewal: float = 20.0
+
+
+class Preview:
+    """Shows what is there of one answer; it may fail without harm to the answer.
+
+    Attributes:
+        text: The whole answer so far, as the model gave it.
+        shown: Drafts and edits shown.
+        message_id: The message that is being edited, outside private chats.
+    """
+
+    def __init__(
+        self,
+        *,
+        chat: Chat,
+        outbox: Outbox,
+        audit: AuditLog,
+        render: Renderer,
+        streaming: Callable[[str], str],
+        times: PreviewTimes,
+        place: Place,
+        trace: Trace,
+    ) -> None:
+        self.text = ""
+        self.shown = 0
+        self.message_id: int | None = None
+        self._chat = chat
+        self._outbox = outbox
+        self._audit = audit
+        self._render = render
+        self._streaming = streaming
+        self._times = times
+        self._place = place
+        self._trace = trace
+        self._grown = asyncio.Event()
+
+    def on_text(self, text: str) -> None:
+        """Take the answer so far."""
+        self.text = text
+        self._grown.set()
+
+    async def run(self) -> None:
+        """Show until cancelled."""
+        await asyncio.sleep(self._times.first)
+        seen = ""
+        while True:
+            self._grown.clear()
+            pause = self._times.typing
+            if not self._outbox.frozen(self._place.chat_id):
+                try:
+                    pause, seen = await self._step(seen)
+                except ChatUnavailable as error:
+                    if error.retry_after is not None:
+                        self._outbox.freeze(self._place.chat_id, error.retry_after)
+                except ChatError as error:
+                    log.info("no preview", reason=str(error))
+                    return
+            await asyncio.sleep(pause)
+            if self.text == seen:
+                await self._change_or(self._times.renewal if seen else 0.0)
+
+    async def _change_or(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._grown.wait()
+        except TimeoutError:
+            return
+
+    async def _step(self, seen: str) -> tuple[float, str]:
+        """Show the newest text, or that there is none yet; return the pause, and what is seen."""
+        text = self.text
+        piece = await self._piece(text)
+        if piece is None:
+            await self._chat.typing(self._place)
+            return min(self._times.typing, 1.0), seen
+        if self._place.private:
+            draft_id = self._trace.turn or 1
+            await self._chat.draft(self._place, draft_id, piece.text, piece.entities)
+            self.shown += 1
+            return self._times.drafts, text
+        if text != seen:
+            await self._write(piece)
+            self.shown += 1
+        return self._times.edits, text
+
+    async def _piece(self, text: str) -> Piece | None:
+        safe = self._streaming(text)
+        if len(safe) > INLINE_CHARS:
+            pieces = await asyncio.to_thread(self._render, safe)
+        else:
+            pieces = self._render(safe)
+        return pieces[-1] if pieces else None
+
+    async def _write(self, piece: Piece) -> None:
+        if self.message_id is not None:
+            await self._chat.send(self._place, replace(piece, replaces=self.message_id))
+            return
+        target = f"chat:{self._place.key}"
+        seq = await self._audit.intent(
+            AuditEntry(type="send", trace=self._trace, action="preview", target=target)
+        )
+        outcome = "failed"
+        try:
+            self.message_id = await self._chat.send(self._place, piece)
+            outcome = "ok"
+        finally:
+            await self._audit.record(
+                AuditEntry(
+                    type="send", phase="result", closes=seq, trace=self._trace, result=outcome
+                )
+            )

@@ -1,0 +1,241 @@
+"""Lanes: one turn at a time per conversation, in order; many conversations side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from assurebot.errors import StoreError
+from assurebot.ports import Clock, Renderer, Stopped, Store
+from assurebot.turns.outbox import Outbox
+from assurebot.turns.preview import Preview
+from assurebot.turns.worker import Worker, trace_of
+from assurebot.values import Event, Person, Place, StoredEvent, Trace
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 1.5
+"""A stopped turn that has not ended by itself after this is left behind."""
+
+STOPPED = "⏹ Stopped."
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lane:
+    """One conversation.
+
+    Attributes:
+        note: Why the running turn was cancelled, to be told; `None` when the program stops.
+        left_behind: Set when a cancelled turn does not end.
+    """
+
+    queue: deque[StoredEvent] = field(default_factory=deque)
+    current: StoredEvent | None = None
+    turn: asyncio.Task[None] | None = None
+    note: str | None = None
+    left_behind: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Runner:
+    """Starts the work on events, holds it, stops it; implements `ports.Control`."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        outbox: Outbox,
+        render: Renderer,
+        max_turns: int,
+        owner: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._outbox = outbox
+        self._render = render
+        self._owner = owner
+        self._slots = asyncio.Semaphore(max_turns)
+        self._door: asyncio.Queue[StoredEvent] = asyncio.Queue()
+        self._lanes: dict[str, _Lane] = {}
+        self._cut_at_start: set[int] = set()
+        self._go = asyncio.Event()
+        self._held_by: str | None = None
+        self._closing = False
+        self._strays: set[asyncio.Task[None]] = set()
+
+    def submit(self, stored: StoredEvent) -> None:
+        """Take a stored event; it is worked as soon as its lane is free."""
+        self._door.put_nowait(stored)
+
+    async def run(
+        self,
+        worker: Worker,
+        urgent: Callable[[Event], bool],
+        preview: Callable[[Place, Trace], Preview],
+    ) -> None:
+        """Work what was left unfinished, then whatever is submitted, until cancelled."""
+        self._held_by = await self._store.fact("held")
+        if self._held_by is None:
+            self._go.set()
+        left = await self._store.unfinished()
+        newest = left[-1].id if left else 0
+
+        def start(stored: StoredEvent) -> None:
+            if urgent(stored.event):
+                work = worker.work(stored, preview(stored.event.place, Trace()))
+                lanes.create_task(work, name=f"urgent {stored.id}")
+                return
+            key = stored.event.place.key
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = _Lane()
+                lanes.create_task(self._serve(key, lane, worker, preview), name=f"lane {key}")
+            lane.queue.append(stored)
+            if self._held_by is not None:
+                lanes.create_task(self._say_held(stored))
+
+        async with asyncio.TaskGroup() as lanes:
+            # A stop that was not carried out any more comes before what it was to stop.
+            for stored in sorted(left, key=lambda each: not urgent(each.event)):
+                start(stored)
+            while True:
+                stored = await self._door.get()
+                if stored.id > newest:  # else it was among those left unfinished
+                    start(stored)
+
+    async def _serve(
+        self, key: str, lane: _Lane, worker: Worker, preview: Callable[[Place, Trace], Preview]
+    ) -> None:
+        while lane.queue:
+            await self._go.wait()
+            async with self._slots:
+                if self._closing:
+                    return
+                if self._held_by is not None:
+                    continue
+                lane.current = lane.queue.popleft()
+                try:
+                    await self._one(lane, lane.current, worker, preview)
+                finally:
+                    lane.current = lane.turn = lane.note = None
+        del self._lanes[key]
+
+    async def _one(
+        self,
+        lane: _Lane,
+        stored: StoredEvent,
+        worker: Worker,
+        preview: Callable[[Place, Trace], Preview],
+    ) -> None:
+        """Work one event in a task of its own, so that a stop ends it and not the lane."""
+        shown = preview(stored.event.place, trace_of(stored, self._owner))
+        if stored.id in self._cut_at_start:
+            await worker.work(stored, shown, STOPPED)
+            return
+        lane.left_behind.clear()
+        showing = asyncio.create_task(shown.run()) if stored.event.kind == "message" else None
+        lane.turn = asyncio.create_task(worker.work(stored, shown), name=f"turn {stored.id}")
+        given_up = asyncio.create_task(lane.left_behind.wait())
+        try:
+            await asyncio.wait({lane.turn, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not lane.turn.done():
+                lane.turn.cancel()
+                self._keep(lane.turn)
+            for task in (given_up, showing):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
+        if lane.turn.done() and not lane.turn.cancelled():
+            lane.turn.result()
+        elif lane.note is not None:
+            await worker.work(stored, shown, lane.note)
+        else:
+            await self._store.release(stored.id)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task that does not end until it does."""
+        self._strays.add(task)
+        task.add_done_callback(self._strays.discard)
+
+    async def _say_held(self, stored: StoredEvent) -> None:
+        """Tell a conversation once per hold that its messages wait."""
+        place = stored.event.place
+        text = f"⏸ Everything is held by {self._held_by}. Your message waits for /resume."
+        once = f"held:{place.key}:{await self._store.fact('held at')}"
+        trace = trace_of(stored, self._owner)
+        try:
+            self._outbox.push(await self._store.say(place, self._render(text), trace, once=once))
+        except StoreError as error:
+            log.warning("a hold was not told", reason=str(error))
+
+    # --- ports.Control
+
+    async def stop(self, place: Place, before: int) -> Stopped:
+        """See `Control.stop`."""
+        lane = self._lanes.get(place.key)
+        if lane is None:
+            return Stopped(was_running=False, waiting=0)
+        if lane.turn is not None and lane.current is not None and lane.current.id < before:
+            await self._end(lane, STOPPED)
+            return Stopped(was_running=True, waiting=len(lane.queue))
+        first = lane.queue[0] if lane.queue else None
+        if first is not None and first.starts and first.id < before:
+            # It was running when the program went down, and has not been resumed yet.
+            self._cut_at_start.add(first.id)
+            return Stopped(was_running=True, waiting=len(lane.queue) - 1)
+        return Stopped(was_running=False, waiting=len(lane.queue))
+
+    async def panic(self, by: Person) -> int:
+        """See `Control.panic`."""
+        holder = by.name or str(by.user_id)
+        await self._store.set_fact("held at", self._clock.now().isoformat())
+        await self._store.set_fact("held", holder)
+        self._held_by = holder
+        self._go.clear()
+        running = [lane for lane in self._lanes.values() if lane.turn is not None]
+        await asyncio.gather(*(self._end(lane, f"{STOPPED} (/panic)") for lane in running))
+        return len(running)
+
+    async def resume(self) -> bool:
+        """See `Control.resume`."""
+        was_held = self._held_by is not None
+        await self._store.set_fact("held", None)
+        self._held_by = None
+        self._go.set()
+        return was_held
+
+    @property
+    def held_by(self) -> str | None:
+        """See `Control.held_by`."""
+        return self._held_by
+
+    def running(self) -> int:
+        """See `Control.running`."""
+        return sum(lane.turn is not None for lane in self._lanes.values())
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Start nothing more; give running turns some time, then put them off until next time."""
+        self._closing = True
+        turns = {lane.turn for lane in self._lanes.values() if lane.turn is not None}
+        if turns:
+            _, late = await asyncio.wait(turns, timeout=grace_seconds)
+            for turn in late:
+                turn.cancel()
+            if late:
+                await asyncio.wait(late, timeout=STOP_SECONDS)
+
+    async def _end(self, lane: _Lane, note: str) -> None:
+        turn = lane.turn
+        if turn is None:
+            return
+        lane.note = note
+        turn.cancel()
+        _, late = await asyncio.wait({turn}, timeout=STOP_SECONDS)
+        if late:
+            log.warning("a stopped turn does not end; it is left behind", turn=turn.get_name())
+            lane.left_behind.set()

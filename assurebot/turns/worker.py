@@ -1,0 +1,317 @@
+"""One event to its ending: a turn with the model, a command, a pressed button, or a polite no."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, assert_never
+
+import structlog
+
+from assurebot.agent.history import KEPT_EXCHANGES, conversation
+from assurebot.agent.loop import Agent, Turn
+from assurebot.errors import (
+    AuditError,
+    ChatError,
+    LimitReached,
+    ProviderError,
+    ProviderUnavailable,
+    StoreError,
+)
+from assurebot.ports import AuditLog, Chat, Clock, Ending, Incoming, Redact, Renderer, Store
+from assurebot.turns.models import ModelChoice
+from assurebot.turns.outbox import Outbox
+from assurebot.turns.preview import INLINE_CHARS, Preview
+from assurebot.values import (
+    AssistantMessage,
+    AuditEntry,
+    Button,
+    Event,
+    Exchange,
+    ModelStep,
+    Piece,
+    Place,
+    Step,
+    StoredEvent,
+    Trace,
+    UserMessage,
+)
+
+log = structlog.get_logger(__name__)
+
+MAX_STARTS = 5
+MAX_ERRORS = 3
+"""So many starts that never ended, or raised errors, make an event dead."""
+
+AGAIN = "again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a command answers, in Markdown; `fresh_start` forgets the conversation so far."""
+
+    text: str
+    fresh_start: bool = False
+
+
+class Commands(Protocol):
+    """The commands that the edges offer."""
+
+    def urgent(self, event: Event) -> bool:
+        """Tell whether this one must not wait behind turns."""
+        ...
+
+    async def answer(self, stored: StoredEvent) -> Reply:
+        """Carry a command out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TurnJournal:
+    store: Store
+    event_id: int
+
+    async def note(self, *steps: Step) -> None:
+        await self.store.note(self.event_id, steps)
+
+
+def trace_of(stored: StoredEvent, owner: int) -> Trace:
+    """Name an event and its actor for the audit."""
+    user = stored.event.actor.user_id
+    role = "owner" if user == owner else "user"
+    return Trace(event=stored.event.key, turn=stored.id, actor=f"{role}:{user}", user=user)
+
+
+class Worker:
+    """Works events; each ends in exactly one commit, whatever happens on the way."""
+
+    def __init__(
+        self,
+        *,
+        agent: Agent,
+        commands: Commands,
+        store: Store,
+        audit: AuditLog,
+        chat: Chat,
+        outbox: Outbox,
+        models: ModelChoice,
+        clock: Clock,
+        render: Renderer,
+        redact: Redact,
+        owner: Place,
+        turn_seconds: float,
+        submit: Callable[[StoredEvent], None],
+    ) -> None:
+        self._agent = agent
+        self._commands = commands
+        self._store = store
+        self._audit = audit
+        self._chat = chat
+        self._outbox = outbox
+        self._models = models
+        self._clock = clock
+        self._render = render
+        self._redact = redact
+        self._owner = owner
+        self._turn_seconds = turn_seconds
+        self._submit = submit
+
+    async def work(self, stored: StoredEvent, preview: Preview, cut: str | None = None) -> None:
+        """Work an event to its end; only cancelling stops it before.
+
+        Args:
+            stored: The event.
+            preview: Where its answer shows while it grows.
+            cut: A note with which to end it at once, because it was stopped.
+        """
+        starts, errors = stored.starts, stored.errors
+        while True:
+            try:
+                if starts >= MAX_STARTS or errors >= MAX_ERRORS:
+                    await self._bury(stored, f"{errors} errors, {starts} starts")
+                elif cut is not None:
+                    await self._cut_short(stored, preview, cut)
+                else:
+                    await self._attempt(stored, preview)
+            except (AuditError, StoreError) as error:
+                if self._audit.problem() is None and self._store.problem() is None:
+                    errors += 1  # the disk is well: this event itself cannot be stored or read
+                log.warning("an event waits for the disk", turn=stored.id, error=str(error))
+                await asyncio.sleep(5)
+            except Exception as error:
+                log.exception("an event raised", turn=stored.id)
+                errors = await self._count(stored, type(error).__name__, errors)
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def _count(self, stored: StoredEvent, error: str, errors: int) -> int:
+        try:
+            return await self._store.failed(stored.id, error)
+        except StoreError:
+            return errors + 1
+
+    async def _attempt(self, stored: StoredEvent, preview: Preview) -> None:
+        match stored.event.kind:
+            case "message":
+                await self._turn(stored, preview)
+            case "command":
+                await self._store.begin(stored.id)
+                reply = await self._commands.answer(stored)
+                await self._end(stored, reply.text, fresh_start=reply.fresh_start)
+            case "press":
+                await self._press(stored)
+            case "unsupported":
+                await self._end(
+                    stored,
+                    f"I cannot read {stored.event.text} yet, only text. "
+                    "Please send it as a text message.",
+                )
+            case _:
+                assert_never(stored.event.kind)
+
+    async def _turn(self, stored: StoredEvent, preview: Preview) -> None:
+        place = stored.event.place
+        steps = await self._store.begin(stored.id, ModelStep(n=0))
+        exchanges = await self._store.exchanges(place, KEPT_EXCHANGES)
+        turn = Turn(
+            id=stored.id,
+            event=stored.event,
+            model=await self._models.get(place),
+            past=conversation(exchanges, self._clock.now()),
+            steps=steps,
+            trace=trace_of(stored, self._owner.chat_id),
+        )
+        journal = _TurnJournal(store=self._store, event_id=stored.id)
+        try:
+            async with asyncio.timeout(self._turn_seconds):
+                outcome = await self._agent.run(turn, journal, preview.on_text)
+        except TimeoutError:
+            limit = f"the limit of {self._turn_seconds:g} s (TURN_TIMEOUT)"
+            await self._cut_short(stored, preview, f"⏱ I stopped at {limit}.")
+        except LimitReached as error:
+            await self._cut_short(stored, preview, f"⏱ I stopped at {error}.")
+        except ProviderUnavailable as error:
+            await self._offer_again(stored, f"⚠️ The model cannot be reached: {error}.")
+        except ProviderError as error:
+            await self._offer_again(stored, f"⚠️ The model did not answer: {error}.")
+        else:
+            exchange = Exchange(id=stored.id, at=self._clock.now(), messages=outcome.messages)
+            await self._end(
+                stored, outcome.text, exchange=exchange, steps=outcome.steps, preview=preview
+            )
+
+    async def _cut_short(self, stored: StoredEvent, preview: Preview, note: str) -> None:
+        """End a turn that was stopped: what it had said so far is sent and remembered."""
+        said = "\n\n".join(part for part in (self._redact(preview.text), note) if part)
+        exchange = Exchange(
+            id=stored.id,
+            at=self._clock.now(),
+            messages=(UserMessage(parts=stored.event.parts), AssistantMessage(text=said)),
+        )
+        await self._end(stored, said, exchange=exchange, preview=preview)
+
+    async def _offer_again(self, stored: StoredEvent, text: str) -> None:
+        button = Button(label="🔁 Try again", id=secrets.token_urlsafe(12))
+        await self._end(stored, text, buttons=(button,))
+
+    async def _press(self, stored: StoredEvent) -> None:
+        """Run the event of a *Try again* button anew; a second press finds it done already."""
+        event = stored.event
+        pressed = await self._store.button(event.press)
+        note = "This button is no longer in use."
+        if pressed is not None and pressed.event.event.actor == event.actor:
+            key = f"again:{event.press}"
+            again = replace(pressed.event.event, key=key, received_at=event.received_at)
+            incoming = Incoming(
+                source=event.source, key=key, event=again, raw="", received_at=event.received_at
+            )
+            note = "It was tried again already."
+            for fresh in await self._store.add([incoming]):
+                self._submit(fresh)
+                note = "Trying again."
+        try:
+            await self._chat.acknowledge(event.key.removeprefix("press:"), note)
+        except ChatError as error:
+            log.info("a press was not acknowledged", reason=str(error))
+        await self._end(stored, "", action=f"press: {note}")
+
+    async def _bury(self, stored: StoredEvent, why: str) -> None:
+        log.error("an event is dead", turn=stored.id, why=why)
+        await self._end(
+            stored, "⚠️ I could not work on this message and gave it up. It is kept.", error=why
+        )
+        if stored.event.place != self._owner:
+            piece = Piece(
+                text=f"⚠️ Event {stored.id} of chat {stored.event.place.key} is dead: {why}"
+            )
+            rows = await self._store.say(self._owner, [piece], Trace(turn=stored.id))
+            self._outbox.push(rows)
+
+    async def _end(
+        self,
+        stored: StoredEvent,
+        text: str,
+        *,
+        exchange: Exchange | None = None,
+        steps: tuple[Step, ...] = (),
+        buttons: tuple[Button, ...] = (),
+        preview: Preview | None = None,
+        error: str | None = None,
+        fresh_start: bool = False,
+        action: str | None = None,
+    ) -> None:
+        """Record and commit an ending, and hand its messages to the outbox."""
+        event = stored.event
+        trace = trace_of(stored, self._owner.chat_id)
+        pieces = await self._pieces(self._redact(text), event, buttons, preview)
+        await self._audit.record(
+            AuditEntry(
+                type="message",
+                trace=trace,
+                action=action or (f"/{event.command}" if event.command else None),
+                result="done" if error is None else "dead",
+                error=error,
+                text=event.text,
+                response=text or None,
+            )
+        )
+        ending = Ending(
+            place=event.place,
+            trace=trace,
+            pieces=pieces,
+            exchange=exchange,
+            steps=steps,
+            buttons=tuple((button.id, AGAIN) for button in buttons),
+            error=error,
+            fresh_start=fresh_start,
+        )
+        shown = 0 if preview is None else preview.shown
+        commit = asyncio.create_task(self._commit(stored.id, ending, shown))
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            # A commit cannot be called back. If it holds, the event ended before it was stopped.
+            await asyncio.wait({commit})
+            if commit.exception() is not None:
+                raise
+
+    async def _commit(self, event_id: int, ending: Ending, drafts: int) -> None:
+        self._outbox.push(await self._store.finish(event_id, ending), drafts)
+
+    async def _pieces(
+        self, text: str, event: Event, buttons: tuple[Button, ...], preview: Preview | None
+    ) -> tuple[Piece, ...]:
+        if len(text) > INLINE_CHARS:
+            pieces = list(await asyncio.to_thread(self._render, text))
+        else:
+            pieces = list(self._render(text))
+        if not pieces:
+            return ()
+        replaces = None if preview is None else preview.message_id
+        reply_to = None if event.place.private or replaces else event.message_id
+        pieces[0] = replace(pieces[0], reply_to=reply_to, replaces=replaces)
+        pieces[-1] = replace(pieces[-1], buttons=buttons)
+        return tuple(pieces)

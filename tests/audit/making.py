@@ -1,0 +1,127 @@
+"""What the audit tests share: a clock, a log with plain settings, lines of a file, a bad disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from assurebot.audit.files import Appendable, open_append
+from assurebot.audit.log import JsonlAudit
+from assurebot.values import AuditEntry, Trace
+
+KEY = b"the key of the tests, 32 bytes.."
+NAME = "audit.jsonl"
+
+
+@dataclass(slots=True)
+class StepClock:
+    """A clock that goes on by one millisecond each time it is read."""
+
+    at: datetime = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the next moment."""
+        self.at += timedelta(milliseconds=1)
+        return self.at
+
+
+@dataclass(slots=True)
+class BadDisk:
+    """Opens real files whose writes and fsyncs fail as told; each fault is used up once.
+
+    Attributes:
+        writes: What the next writes do: take that many bytes, or fail with that error number.
+        fsyncs: Error numbers of the next fsyncs, 0 for none.
+        truncates: Error numbers of the next truncates.
+        room: Bytes that can still be written before the disk is full.
+        calls: What was asked of the disk, in order.
+    """
+
+    writes: list[tuple[str, int]] = field(default_factory=list)
+    fsyncs: list[int] = field(default_factory=list)
+    truncates: list[int] = field(default_factory=list)
+    room: int | None = None
+    calls: list[str] = field(default_factory=list)
+
+    def __call__(self, path: Path) -> Appendable:
+        """Open a file."""
+        self.calls.append("open")
+        return _BadFile(self, open_append(path))
+
+
+@dataclass(slots=True)
+class _BadFile:
+    disk: BadDisk
+    real: Appendable
+
+    def write(self, data: bytes) -> int:
+        self.disk.calls.append("write")
+        kind, number = self.disk.writes.pop(0) if self.disk.writes else ("take", len(data))
+        if kind == "fail":
+            raise OSError(number, "made to fail")
+        if self.disk.room is not None:
+            number = min(number, self.disk.room)
+            if number == 0:
+                raise OSError(errno.ENOSPC, "made to be full")
+            self.disk.room -= number
+        return self.real.write(data[:number])
+
+    def fsync(self) -> None:
+        self.disk.calls.append("fsync")
+        number = self.disk.fsyncs.pop(0) if self.disk.fsyncs else 0
+        if number:
+            raise OSError(number, "made to fail")
+        self.real.fsync()
+
+    def truncate(self, size: int) -> None:
+        self.disk.calls.append("truncate")
+        number = self.disk.truncates.pop(0) if self.disk.truncates else 0
+        if number:
+            raise OSError(number, "made to fail")
+        self.real.truncate(size)
+
+    def close(self) -> None:
+        self.disk.calls.append("close")
+        self.real.close()
+
+
+def unchanged(text: str) -> str:
+    """Redact nothing."""
+    return text
+
+
+def make_log(folder: Path, **settings: Any) -> JsonlAudit:
+    """Make a log in a folder with the key of the tests."""
+    given: dict[str, Any] = {"key": KEY, "redact": unchanged, "clock": StepClock(), **settings}
+    return JsonlAudit(folder / NAME, **given)
+
+
+def tool(action: str = "run", **fields: Any) -> AuditEntry:
+    """Make an entry about a tool call."""
+    trace = Trace(event="telegram:7", turn=3, step=1, actor="alice", user=42)
+    return AuditEntry(type="tool", trace=trace, action=action, **fields)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a file as objects."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def brief(path: Path, *names: str) -> list[tuple[Any, ...]]:
+    """Read chosen fields of each line."""
+    return [tuple(line.get(name) for name in names) for line in read(path)]
+
+
+def entry(pick: Callable[[], float], n: int) -> AuditEntry:
+    """Make one of several kinds of records, with and without content."""
+    text = 'ä"\\\n\u2028 ,"mac":"' * int(pick() * 5)
+    if pick() < 0.3:
+        return AuditEntry(type="webhook", path=f"/hooks/{n}", status=200, approval_required=False)
+    if pick() < 0.5:
+        return AuditEntry(type="message", trace=Trace(user=n + 1), text=text, response="fine")
+    return tool(target=f"target {n}", command=text or None, result="ok", duration_ms=n)

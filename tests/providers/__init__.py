@@ -1,0 +1,1 @@
+"""The real SDKs against the stand-in server, over real sockets."""

@@ -1,0 +1,84 @@
+"""Prices: the operator's own, the table's with its tiers, and models without any."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from assurebot.providers.pricing import Prices, Tokens
+from assurebot.values import ModelRef
+
+HAIKU = ModelRef(provider="anthropic", name="claude-haiku-5-5")
+UNKNOWN = ModelRef(provider="openai", name="my-own-model")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "usd"),
+    [
+        (Tokens(input=0, output=0), "0"),
+        (Tokens(input=1_000, output=100), "0.00015"),
+        (Tokens(input=200_000, output=100), "0.10025"),
+    ],
+)
+async def test_table_has_tiers(tokens: Tokens, usd: str) -> None:
+    """A call with a long context costs what its tier costs."""
+    assert await Prices().cost(HAIKU, tokens) == Decimal(usd)
+
+
+async def test_cached_tokens_have_their_own_price() -> None:
+    """Reading the cache is cheaper, writing it dearer than plain input."""
+    prices = Prices()
+    plain = await prices.cost(HAIKU, Tokens(input=10_000, output=0))
+    read = await prices.cost(HAIKU, Tokens(input=10_000, output=0, cache_read=10_000))
+    written = await prices.cost(HAIKU, Tokens(input=10_000, output=0, cache_write=10_000))
+    assert (read, plain, written) == (Decimal("0.0001"), Decimal("0.001"), Decimal("0.00125"))
+
+
+async def test_own_price_goes_for_every_model() -> None:
+    """The operator's price needs no table, knows every model and ignores the cache."""
+    prices = Prices((Decimal("1.5"), Decimal(6)))
+    tokens = Tokens(input=1_000_000, output=500_000, cache_read=900_000)
+    assert await prices.known(UNKNOWN)
+    assert await prices.cost(UNKNOWN, tokens) == Decimal("4.5")
+
+
+async def test_own_server_may_cost_nothing() -> None:
+    """A price of 0,0 is a price."""
+    prices = Prices((Decimal(0), Decimal(0)))
+    assert await prices.known(UNKNOWN)
+    assert await prices.cost(UNKNOWN, Tokens(input=1_000, output=1_000)) == Decimal(0)
+
+
+@pytest.mark.parametrize(
+    ("ref", "known"),
+    [
+        (HAIKU, True),
+        (ModelRef(provider="anthropic", name="claude-sonnet-5-5-20260901"), True),
+        (ModelRef(provider="openai", name="gpt-6.1-sol"), True),
+        (ModelRef(provider="anthropic", name="gpt-6.1-sol"), False),
+        (ModelRef(provider="openai", name="gpt-transcribe"), False),
+        (UNKNOWN, False),
+    ],
+)
+async def test_unknown_price_is_found_at_start(ref: ModelRef, *, known: bool) -> None:
+    """A model that the table does not price by tokens, of that provider, is not known."""
+    assert await Prices().known(ref) is known
+
+
+async def test_unknown_answerer_costs_what_was_asked_for() -> None:
+    """If the server names a model that nobody knows, the price of the asked one goes."""
+    tokens = Tokens(input=1_000, output=100)
+    assert await Prices().cost(UNKNOWN, tokens, asked=HAIKU) == Decimal("0.00015")
+
+
+async def test_unknown_is_never_free() -> None:
+    """Where neither is known the dearest price goes."""
+    tokens = Tokens(input=1_000_000, output=1_000_000)
+    assert await Prices().cost(UNKNOWN, tokens, asked=UNKNOWN) == Decimal(750)
+
+
+async def test_parts_beyond_the_whole_are_priced() -> None:
+    """A report with more cached tokens than input tokens is priced by the larger figure."""
+    odd = Tokens(input=10, output=0, cache_read=10_000)
+    assert await Prices().cost(HAIKU, odd) == Decimal("0.0001")

@@ -1,0 +1,61 @@
+"""README.md and `.env.example` say what the settings are, no more and no less."""
+
+import re
+from pathlib import Path
+
+from assurebot.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[1]
+FIELDS = {name.upper(): field for name, field in Settings.model_fields.items() if field.description}
+
+
+def shown(name: str) -> str:
+    """Return the default of a variable as the documents show it."""
+    extra = FIELDS[name].json_schema_extra
+    return str(extra["shown"]) if isinstance(extra, dict) else "required"
+
+
+def literal(name: str) -> bool:
+    """Tell whether the shown default is the value itself and no explanation."""
+    return shown(name) == str(FIELDS[name].default) != ""
+
+
+def test_the_table_in_the_readme_is_the_code() -> None:
+    """Each setting has exactly one row, with the default and the meaning that the code has."""
+    rows = re.findall(
+        r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    expected = [
+        (name, f"`{shown(name)}`" if literal(name) else shown(name) or "\u2013", field.description)
+        for name, field in FIELDS.items()
+    ]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_the_example_is_the_code() -> None:
+    """Each setting stands once: its meaning, then its default; only what is required is open."""
+    text = (ROOT / ".env.example").read_text()
+    blocks = re.findall(r"^# (.*)\n(#?)([A-Z_]+)=(.*)$", text, re.MULTILINE)
+    expected = [
+        (
+            field.description,
+            "" if field.is_required() else "#",
+            name,
+            shown(name) if literal(name) else "",
+        )
+        for name, field in FIELDS.items()
+    ]
+    assert sorted(blocks) == sorted(expected)
+    assert len(re.findall(r"^#?[A-Z_]+=", text, re.MULTILINE)) == len(expected)
+
+
+def test_the_shown_defaults_are_the_real_ones() -> None:
+    """Setting every variable to its shown default changes nothing."""
+    needed = {
+        "TELEGRAM_BOT_TOKEN": "123456789:AAH-abcdefghijklmnopqrstuvwxyz_01234",
+        "ALLOWED_USERS": "1",
+        "OPENAI_API_KEY": "12345678",
+    }
+    defaults = {name: shown(name) for name in FIELDS if literal(name)}
+    assert load_settings(needed | defaults) == load_settings(needed)
+    assert shown("AI_MODEL").split(" or ")[1] == f"`{load_settings(needed).model.name}`"
