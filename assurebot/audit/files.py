@@ -222,9 +222,9 @@ def lines_backward(file: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
         file.seek(start)
         pieces = (file.read(step) + rest).split(b"\n")
         lines = [piece + b"\n" for piece in pieces[:-1]] + [pieces[-1]] * bool(pieces[-1])
-        rest = lines.pop(0) if start else b""
-        if len(rest) > MAX_LINE_BYTES:
+        if max(map(len, lines)) > MAX_LINE_BYTES:
             raise LineError("is longer than any line of an audit log")
+        rest = lines.pop(0) if start else b""
         for line in reversed(lines):
             stop -= len(line)
             yield stop, line

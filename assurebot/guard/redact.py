@@ -8,7 +8,6 @@ its sender, for example over two log records; each record is redacted by itself.
 
 from __future__ import annotations
 
-import html
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -133,7 +132,7 @@ def _forms(
 
 
 def _exact_case(value: str) -> _Written:
-    yield _needle(value), map(_written, value)
+    yield _needle(value), map(_written, re.findall(r"[\\'\"]+|.", value, re.DOTALL))
     data = _utf8(value)
     for shift in range(3):
         code = b64encode(b"\0" * shift + data + b"\0\0").decode()
@@ -160,7 +159,9 @@ def _needle(form: str) -> str:
 
 
 def _written(char: str) -> str:
-    """Return a pattern of the ways in which encoders write a character."""
+    """Return a pattern of the ways in which encoders write a character, or a run of quotes."""
+    if char[0] in _QUOTES:  # a run as one, for how many each of them became cannot be told
+        return f"(?:{_QUOTE}{_GAP}){{{len(char)},{5 * len(char)}}}?"
     if char.isascii() and char.isalnum():
         return char
     raw = re.escape(char)
@@ -184,12 +185,18 @@ def _written(char: str) -> str:
     return f"(?:{'|'.join(ways)})"
 
 
+_QUOTES = "\\'\""
+_QUOTE = (
+    r"""(?:[\\'"]|(?:%(?:25){0,2}|\\u00|\\x)(?:5[cC]|2[27])"""
+    r"|&(?:quot|apos|#(?:0{0,4}(?:92|39|34)|[xX]0{0,4}(?:5[cC]|2[27])));)"
+)
 _SPECIAL = {
-    "'": (r"'\\''", "'\"'\"'", "&apos;"),
     " ": (r"\+",),
     "\n": (r"\r?\n[ \t]*", r"(?:\\{1,2}r)?\\{1,2}n"),
     "\t": (r"\\{1,2}t",),
-    **{char: (html.escape(char),) for char in '&<>"'},
+    "&": ("&amp;",),
+    "<": ("&lt;",),
+    ">": ("&gt;",),
 }
 
 

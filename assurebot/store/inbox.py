@@ -29,6 +29,7 @@ def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent,
                 state="quarantined" if item.event is None else "open",
                 event=None if item.event is None else dump(EVENT, item.event),
                 raw=item.raw,
+                user_id=None if item.event is None else item.event.actor.user_id,
                 received_at=item.received_at,
             )
             .on_conflict_do_nothing()
@@ -60,12 +61,13 @@ def begin(connection: Connection, event_id: int, first: Step | None) -> tuple[St
     connection.execute(
         update(inbox).where(inbox.c.id == event_id).values(starts=inbox.c.starts + 1)
     )
+    if first is not None:
+        # The count does not tell whether there are steps: a start may have been taken back.
+        statement = insert(steps).values(event_id=event_id, n=first.n, body=dump(STEP, first))
+        if connection.execute(statement.on_conflict_do_nothing()).rowcount:
+            return (first,)
     query = select(steps.c.body).where(steps.c.event_id == event_id).order_by(steps.c.n)
-    known = tuple(STEP.validate_json(body) for body in connection.execute(query).scalars())
-    if known or first is None:
-        return known
-    connection.execute(insert(steps).values(event_id=event_id, n=first.n, body=dump(STEP, first)))
-    return (first,)
+    return tuple(STEP.validate_json(body) for body in connection.execute(query).scalars())
 
 
 def release(connection: Connection, event_id: int) -> None:
@@ -90,13 +92,10 @@ def note(connection: Connection, event_id: int, new: Sequence[Step], now: dateti
 
 def book(connection: Connection, event_id: int, new: Sequence[Step], now: datetime) -> None:
     """Write the cost of each answered model step, once."""
-    answered = [step for step in new if isinstance(step, ModelStep) and step.reply is not None]
-    if not answered:
-        return
-    body = connection.execute(select(inbox.c.event).where(inbox.c.id == event_id)).scalar_one()
-    user_id = EVENT.validate_json(body).actor.user_id
-    for step in answered:
-        assert step.reply is not None
+    user_id = select(inbox.c.user_id).where(inbox.c.id == event_id).scalar_subquery()
+    for step in new:
+        if not isinstance(step, ModelStep) or step.reply is None:
+            continue
         usage = step.reply.usage
         connection.execute(
             insert(spend)

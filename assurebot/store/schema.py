@@ -69,6 +69,7 @@ inbox = Table(
     Column("state", String, nullable=False),  # open, done, dead, quarantined
     Column("event", Text),  # null when `raw` could not be read
     Column("raw", Text, nullable=False),
+    Column("user_id", BigInteger),
     Column("received_at", Utc, nullable=False),
     Column("starts", Integer, nullable=False, default=0),
     Column("errors", Integer, nullable=False, default=0),

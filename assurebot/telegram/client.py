@@ -29,7 +29,7 @@ from telegram.error import (
     TimedOut,
 )
 from telegram.request import HTTPXRequest
-from telegram.warnings import PTBUserWarning
+from telegram.warnings import PTBDeprecationWarning, PTBUserWarning
 
 from assurebot.errors import (
     ChatConflict,
@@ -80,6 +80,9 @@ class TelegramClient:
         self._base = (api_url or "https://api.telegram.org").rstrip("/")
 
     async def __aenter__(self) -> Self:
+        # Its own method for polling is passed over on purpose; and both forms of a wait are read.
+        warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
+        warnings.filterwarnings("ignore", ".*retry_after", PTBDeprecationWarning)
         # `Bot.initialize` is not called: it asks the network, which a start must not need.
         self._requests = (_request(16), _request(1))
         self._bot = Bot(
@@ -199,9 +202,8 @@ class TelegramClient:
         arguments = {"timeout": wait_seconds, "allowed_updates": list(kinds)}
         if offset is not None:
             arguments["offset"] = offset
-        with _translated(), warnings.catch_warnings():
+        with _translated():
             # The typed method parses all or nothing: one bad update would block all others.
-            warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
             raw = await self._bot.do_api_request(
                 "getUpdates",
                 api_kwargs=arguments,

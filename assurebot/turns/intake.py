@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -111,6 +111,8 @@ class Intake:
         else:
             if event is None:
                 return None
+            parts = (replace(part, text=self._redact(part.text)) for part in event.parts)
+            event = replace(event, parts=tuple(parts))
         return Incoming(
             source=arrival.source,
             key=arrival.key,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
 
-from assurebot.errors import ChatError, ChatUnavailable
+from assurebot.errors import AuditError, ChatError, ChatUnavailable
 from assurebot.ports import AuditLog, Chat, Renderer
 from assurebot.turns.outbox import Outbox
 from assurebot.values import AuditEntry, Piece, Place, Trace
 
 log = structlog.get_logger(__name__)
+
+END_SECONDS = 2.0
+"""How long a draft on its way may hold up the answer."""
 
 INLINE_CHARS = 2000
 """Longer texts are rendered in a thread: the loop must not wait for them."""
@@ -72,49 +76,59 @@ class Preview:
         self.text = text
         self._grown.set()
 
-    async def run(self) -> None:
-        """Show until cancelled."""
+    @asynccontextmanager
+    async def showing(self) -> AsyncIterator[None]:
+        """Show while the block lasts; after it, nothing of the preview is on its way any more."""
+        task = asyncio.create_task(self._run(), name=f"preview {self._place.key}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=END_SECONDS)
+
+    async def _run(self) -> None:
         await asyncio.sleep(self._times.first)
         seen = ""
         while True:
             self._grown.clear()
-            pause = self._times.typing
-            if not self._outbox.frozen(self._place.chat_id):
-                try:
-                    pause, seen = await self._step(seen)
-                except ChatUnavailable as error:
-                    if error.retry_after is not None:
-                        self._outbox.freeze(self._place.chat_id, error.retry_after)
-                except ChatError as error:
-                    log.info("no preview", reason=str(error))
-                    return
-            await asyncio.sleep(pause)
+            try:
+                if not self._outbox.frozen(self._place.chat_id):
+                    seen = await self._show(seen)
+            except ChatUnavailable as error:
+                if error.retry_after is not None:
+                    self._outbox.freeze(self._place.chat_id, error.retry_after)
+            except (ChatError, AuditError) as error:
+                log.info("no preview", reason=str(error))
+                return
+            if self.text:
+                await asyncio.sleep(
+                    self._times.drafts if self._place.private else self._times.edits
+                )
             if self.text == seen:
-                await self._change_or(self._times.renewal if seen else 0.0)
+                await self._growth(self._times.renewal if seen else self._times.typing)
 
-    async def _change_or(self, seconds: float) -> None:
+    async def _growth(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._grown.wait()
         except TimeoutError:
             return
 
-    async def _step(self, seen: str) -> tuple[float, str]:
-        """Show the newest text, or that there is none yet; return the pause, and what is seen."""
+    async def _show(self, seen: str) -> str:
+        """Show the newest text, or that there is none yet; return what is seen now."""
         text = self.text
         piece = await self._piece(text)
         if piece is None:
             await self._chat.typing(self._place)
-            return min(self._times.typing, 1.0), seen
+            return text
         if self._place.private:
             draft_id = self._trace.turn or 1
             await self._chat.draft(self._place, draft_id, piece.text, piece.entities)
             self.shown += 1
-            return self._times.drafts, text
-        if text != seen:
+        elif text != seen:
             await self._write(piece)
             self.shown += 1
-        return self._times.edits, text
+        return text
 
     async def _piece(self, text: str) -> Piece | None:
         safe = self._streaming(text)
@@ -126,7 +140,8 @@ class Preview:
 
     async def _write(self, piece: Piece) -> None:
         if self.message_id is not None:
-            await self._chat.send(self._place, replace(piece, replaces=self.message_id))
+            edit = replace(piece, replaces=self.message_id)
+            self.message_id = await self._chat.send(self._place, edit)
             return
         target = f"chat:{self._place.key}"
         seq = await self._audit.intent(

@@ -137,7 +137,6 @@ class Runner:
             await worker.work(stored, shown, STOPPED)
             return
         lane.left_behind.clear()
-        showing = asyncio.create_task(shown.run()) if stored.event.kind == "message" else None
         lane.turn = asyncio.create_task(worker.work(stored, shown), name=f"turn {stored.id}")
         given_up = asyncio.create_task(lane.left_behind.wait())
         try:
@@ -146,10 +145,8 @@ class Runner:
             if not lane.turn.done():
                 lane.turn.cancel()
                 self._keep(lane.turn)
-            for task in (given_up, showing):
-                if task is not None:
-                    task.cancel()
-                    await asyncio.wait({task})
+            given_up.cancel()
+            await asyncio.wait({given_up})
         if lane.turn.done() and not lane.turn.cancelled():
             lane.turn.result()
         elif lane.note is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
@@ -139,6 +140,8 @@ class Worker:
                 if self._audit.problem() is None and self._store.problem() is None:
                     errors += 1  # the disk is well: this event itself cannot be stored or read
                 log.warning("an event waits for the disk", turn=stored.id, error=str(error))
+                with suppress(StoreError):  # a full disk is no fault of the event
+                    await self._store.release(stored.id)
                 await asyncio.sleep(5)
             except Exception as error:
                 log.exception("an event raised", turn=stored.id)
@@ -174,19 +177,22 @@ class Worker:
 
     async def _turn(self, stored: StoredEvent, preview: Preview) -> None:
         place = stored.event.place
-        steps = await self._store.begin(stored.id, ModelStep(n=0))
-        exchanges = await self._store.exchanges(place, KEPT_EXCHANGES)
+        steps, exchanges, model = await asyncio.gather(
+            self._store.begin(stored.id, ModelStep(n=0)),
+            self._store.exchanges(place, KEPT_EXCHANGES),
+            self._models.get(place),
+        )
         turn = Turn(
             id=stored.id,
             event=stored.event,
-            model=await self._models.get(place),
+            model=model,
             past=conversation(exchanges, self._clock.now()),
             steps=steps,
             trace=trace_of(stored, self._owner.chat_id),
         )
         journal = _TurnJournal(store=self._store, event_id=stored.id)
         try:
-            async with asyncio.timeout(self._turn_seconds):
+            async with preview.showing(), asyncio.timeout(self._turn_seconds):
                 outcome = await self._agent.run(turn, journal, preview.on_text)
         except TimeoutError:
             limit = f"the limit of {self._turn_seconds:g} s (TURN_TIMEOUT)"

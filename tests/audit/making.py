@@ -40,6 +40,8 @@ class BadDisk:
         truncates: Error numbers of the next truncates.
         room: Bytes that can still be written before the disk is full.
         calls: What was asked of the disk, in order.
+        synced: Called after each fsync that went well, in the writing thread.
+        synced: Called after each fsync that went well, in the writing thread.
     """
 
     writes: list[tuple[str, int]] = field(default_factory=list)
@@ -47,6 +49,7 @@ class BadDisk:
     truncates: list[int] = field(default_factory=list)
     room: int | None = None
     calls: list[str] = field(default_factory=list)
+    synced: Callable[[], object] = lambda: None
 
     def __call__(self, path: Path) -> Appendable:
         """Open a file."""
@@ -77,6 +80,7 @@ class _BadFile:
         if number:
             raise OSError(number, "made to fail")
         self.real.fsync()
+        self.disk.synced()
 
     def truncate(self, size: int) -> None:
         self.disk.calls.append("truncate")
@@ -115,6 +119,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 def brief(path: Path, *names: str) -> list[tuple[Any, ...]]:
     """Read chosen fields of each line."""
     return [tuple(line.get(name) for name in names) for line in read(path)]
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """List the files of a folder by pattern."""
+    return sorted(folder.glob(pattern))
 
 
 def entry(pick: Callable[[], float], n: int) -> AuditEntry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import stat
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from assurebot.audit.files import Appendable, open_append, read_key
+from assurebot.audit.files import read_key
 from assurebot.audit.verify import verify
 from assurebot.errors import AuditError
 from assurebot.ports import AuditLog
@@ -63,12 +64,12 @@ async def test_an_intent_is_on_disk_before_it_returns(tmp_path: Path) -> None:
 
 async def test_a_record_is_on_disk_within_a_second(tmp_path: Path) -> None:
     """A record without an intent after it is written by a timer."""
-    async with make_log(tmp_path) as log:
+    loop, written = asyncio.get_running_loop(), asyncio.Event()
+    disk = BadDisk(synced=lambda: loop.call_soon_threadsafe(written.set))
+    async with make_log(tmp_path, open_append=disk) as log:
         await log.record(tool("a"))
         before = (tmp_path / NAME).exists()
-        async with asyncio.timeout(1):
-            while log.fsyncs == 0:
-                await asyncio.sleep(0.02)
+        await asyncio.wait_for(written.wait(), 1)
         after = brief(tmp_path / NAME, "action")
     assert (before, after) == (False, [("a",)])
 
@@ -206,18 +207,24 @@ async def test_an_abandoned_intent_is_closed(tmp_path: Path) -> None:
 
 
 async def test_a_caller_cancelled_at_the_last_moment_is_closed_too(tmp_path: Path) -> None:
-    """The line may be on disk already when the cancellation arrives: it is closed once."""
-    async with make_log(tmp_path) as log:
-        waiting = asyncio.create_task(log.intent(tool("a")))
-        while log.fsyncs == 0:
-            await asyncio.sleep(0)
-        waiting.cancel()
-        results = await asyncio.gather(waiting, return_exceptions=True)
+    """The line is on disk, but the cancellation comes before the caller went on: closed once."""
+    disk = BadDisk(writes=[("fail", errno.ENOSPC)])
+    tasks: list[asyncio.Task[int]] = []
+
+    def cancel() -> None:
+        # Called in the same step of the loop in which the waiting callers get their answer.
+        tasks[0].cancel()
+
+    async with make_log(tmp_path, open_append=disk, on_full=cancel) as log:
+        tasks.append(asyncio.create_task(log.intent(tool("a"))))
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
         await log.intent(tool("b"))
-    lines = brief(tmp_path / NAME, "seq", "closes", "result")
-    cancelled = isinstance(results[0], asyncio.CancelledError)
-    closing = [(2, 1, "cancelled"), (3, None, None)]
-    assert lines == [(1, None, None), *(closing if cancelled else [(2, None, None)])]
+    assert brief(tmp_path / NAME, "seq", "phase", "closes", "result") == [
+        (1, "intent", None, None),
+        (2, "result", 1, "cancelled"),
+        (3, "intent", None, None),
+    ]
 
 
 async def test_a_file_changed_by_another_hand_stops_the_log(tmp_path: Path) -> None:
@@ -251,20 +258,23 @@ async def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "other").read_text() == ""
 
 
-async def test_intents_fail_when_the_writer_cannot_keep_up(tmp_path: Path) -> None:
-    """An order of events that a slow disk makes: intents of the next batch wait for the first."""
-    slow = asyncio.Event()
+async def test_intents_that_come_during_a_write_share_the_next_one(tmp_path: Path) -> None:
+    """However many wait behind a slow fsync, they cost one more."""
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[int]] = []
 
-    def open_slow(path: Path) -> Appendable:
-        slow.set()
-        return open_append(path)
-
-    async with make_log(tmp_path, open_append=open_slow) as log:
-        first = asyncio.create_task(log.intent(tool("a")))
+    async def more() -> None:
+        tasks.extend(asyncio.create_task(log.intent(tool(str(n)))) for n in range(10))
         await asyncio.sleep(0)
-        rest = [asyncio.create_task(log.intent(tool(str(n)))) for n in range(10)]
-        assert await asyncio.gather(first, *rest) == list(range(1, 12))
-        assert log.fsyncs <= 2
+
+    def while_syncing() -> None:
+        if not tasks:
+            asyncio.run_coroutine_threadsafe(more(), loop).result(5)
+
+    async with make_log(tmp_path, open_append=BadDisk(synced=while_syncing)) as log:
+        assert await log.intent(tool("a")) == 1
+        assert await asyncio.gather(*tasks) == list(range(2, 12))
+        assert log.fsyncs == 2
 
 
 def test_importing_the_audit_loads_no_heavy_library() -> None:
