@@ -33,7 +33,7 @@ from assurebot.store.database import SqlStore
 from assurebot.store.folder import held, make_private
 from assurebot.telegram.client import TelegramClient
 from assurebot.telegram.commands import COMMANDS, ChatCommands, Facts
-from assurebot.telegram.poller import Poller
+from assurebot.telegram.poller import Poller, PollTimes
 from assurebot.telegram.render import plain, render
 from assurebot.turns.intake import Intake
 from assurebot.turns.models import ModelChoice
@@ -43,6 +43,7 @@ from assurebot.turns.preview import Preview, PreviewTimes
 from assurebot.turns.runner import Runner
 from assurebot.turns.worker import Worker
 from assurebot.values import AuditEntry, ModelRef, Piece, Place, Trace
+from assurebot.variables import DEFAULT_MODELS
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,8 @@ HOLDER_SECONDS = 60.0
 """How long to wait for another process to let go of the data."""
 
 OPENAI = "//api.openai.com"
+
+DEFAULTS = {ModelRef(provider=provider, name=name) for provider, name in DEFAULT_MODELS.items()}
 
 TURN_GRACE_SECONDS = 5.0
 OUTBOX_GRACE_SECONDS = 2.0
@@ -71,14 +74,21 @@ class Parts:
     Attributes:
         tools: More tools than the shipped ones.
         store: Opens the database.
+        audit: Opens the audit log.
+        chat: Opens the way to Telegram.
         rates: How fast messages may leave.
+        preview: How an answer in the making shows.
+        poll: How polling waits.
         holder_seconds: How long to wait for another process on the same data.
     """
 
     tools: Sequence[Tool] = ()
     store: Callable[..., SqlStore] = SqlStore
+    audit: Callable[..., JsonlAudit] = JsonlAudit
+    chat: Callable[..., TelegramClient] = TelegramClient
     rates: Rates = field(default_factory=Rates)
     preview: PreviewTimes = field(default_factory=PreviewTimes)
+    poll: PollTimes = field(default_factory=PollTimes)
     holder_seconds: float = HOLDER_SECONDS
 
 
@@ -137,7 +147,7 @@ class _Program:
             log.info("listening", host=settings.host, port=site.port)
             await enter(held(settings.data_dir, self._parts.holder_seconds, self._waits(site)))
             services = await enter(asyncio.TaskGroup())
-            chat = await enter(TelegramClient(token, settings.telegram_api_url))
+            chat = await enter(self._parts.chat(token, settings.telegram_api_url))
             audit = await self._open_audit(stack, chat, services)
             store = await enter(self._parts.store(settings.data_dir / "assurebot.db", self._clock))
             await self._record_start(audit, store)
@@ -162,7 +172,7 @@ class _Program:
         def on_full() -> None:
             services.create_task(self._tell_full(chat, audit), name="disk full notice")
 
-        audit = JsonlAudit(
+        audit = self._parts.audit(
             settings.audit_log_path,
             key=None if key is None else key.get_secret_value().encode(),
             redact=self._redact,
@@ -305,6 +315,7 @@ class _Program:
             store=parts.store,
             clock=self._clock,
             commands=COMMANDS,
+            times=self._parts.poll,
         )
 
     def _agent(self, parts: _Open, provider: Provider) -> Agent:
@@ -345,7 +356,8 @@ class _Program:
                 ("AI_MODEL", self._settings.model),
                 ("AI_FALLBACK_MODEL", self._settings.fallback),
             )
-            if ref is not None and not await prices.known(ref)
+            # The price table takes a fifth of a second to load; a test looks the defaults up.
+            if ref is not None and ref not in DEFAULTS and not await prices.known(ref)
         ]
         if problems:
             raise ConfigError(*problems)

@@ -212,6 +212,12 @@ class Agent:
                 result = await self._settle(talk, call, number, begun=step is not None)
                 talk.unsaved.append(ToolStep(n=number, call=call, result=result))
             results.append(result)
+            if result.failed and result.text == INTERRUPTED:
+                # Here and not where it is found: another restart may come before the answer.
+                talk.notices.append(
+                    f"⚠️ `{call.name}` was interrupted by a restart. Whether it took effect is "
+                    "unknown; it was not run again."
+                )
         talk.own.append(ToolMessage(results=tuple(results)))
         following = n + 1 + len(reply.message.calls)
         await talk.journal.note(*talk.unsaved, ModelStep(n=following))
@@ -222,7 +228,7 @@ class Agent:
         """Bring one call to a result: refuse it, close it as interrupted, or run it."""
         tool = self._tools.get(call.name)
         if begun and not (tool is not None and tool.spec.repeatable):
-            return self._interrupted(talk, call)
+            return _refused(call, INTERRUPTED)
         if number >= self._limits.steps:
             return _refused(call, "not run: the turn's limit of steps is reached")
         decision = decide(call, None if tool is None else tool.spec)
@@ -232,13 +238,6 @@ class Agent:
         await talk.journal.note(*talk.unsaved, ToolStep(n=number, call=call))
         talk.unsaved.clear()
         return await self._run_tool(tool, call, decision.rule, talk, trace)
-
-    def _interrupted(self, talk: _Talk, call: ToolCall) -> ToolResult:
-        talk.notices.append(
-            f"⚠️ `{call.name}` was interrupted by a restart. Whether it took effect is unknown; "
-            "it was not run again."
-        )
-        return _refused(call, INTERRUPTED)
 
     async def _refuse(self, call: ToolCall, decision: Decision, trace: Trace) -> ToolResult:
         await self._audit.record(

@@ -150,7 +150,9 @@ def take_lock(path: Path) -> int:
     except OSError as error:
         holder = os.read(fd, 20).decode("ascii", "replace").strip()
         os.close(fd)
-        raise AuditError(f"another writer (process {holder}) holds {path}") from error
+        if isinstance(error, BlockingIOError):
+            raise AuditError(f"another writer (process {holder}) holds {path}") from error
+        raise
     with suppress(OSError):  # a full disk has no room for the number; the lock holds without it
         os.ftruncate(fd, 0)
         os.write(fd, b"%d\n" % os.getpid())

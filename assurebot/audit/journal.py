@@ -221,12 +221,12 @@ class Journal:
         assert self._file is not None
         try:
             self._swap(names.rotated(self._number - 1), following)
+            self._file.close()
+            self._open()
         except OSError as error:
             self.broken = "the audit log could not be rotated; a restart finishes it"
             raise AuditError(self.broken) from error
-        self._file.close()
         self._end = 0
-        self._open()
         self.fsyncs += 1
         return linked
 

@@ -38,6 +38,7 @@ class JsonlAudit:
         on_full: Called in the event loop each time the disk turns out to be full; must not raise.
         open_append: Opens the file for writing.
         retry_seconds: How long after a full disk the reserve, or a waiting record, is tried again.
+        wait_seconds: How long an intent, or the stop, waits for a disk that does not answer.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class JsonlAudit:
         on_full: Callable[[], None] = lambda: None,
         open_append: OpenAppend = open_append,
         retry_seconds: float = 30.0,
+        wait_seconds: float = 10.0,
     ) -> None:
         self._path = path
         self._key = key
@@ -62,6 +64,7 @@ class JsonlAudit:
         self._on_full = on_full
         self._open_append = open_append
         self._retry_seconds = retry_seconds
+        self._wait_seconds = wait_seconds
         self._interrupted: tuple[Interrupted, ...] = ()
         self._journal: Journal | None = None
         self._writer: BatchWriter | None = None
@@ -84,6 +87,7 @@ class JsonlAudit:
             lambda entry: self._draft(entry, opened.key),
             on_full=self._on_full,
             retry_seconds=self._retry_seconds,
+            wait_seconds=self._wait_seconds,
         )
         self._writer.start()
         return self

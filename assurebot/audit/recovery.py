@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,49 +68,36 @@ def open_journal(
         AuditError: Another writer has it, or the disk refuses.
     """
     names = Names(path)
-    lock = None
     try:
-        names.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        known = names.beside("lock").exists()
-        lock = take_lock(names.beside("lock"))
-        key = Key.of(make_key(path) if given_key is None else given_key)
-        tail, findings = _recover(names, key, now, known=known)
-        interrupted = tuple(_open_intents(names, key))
-        journal = Journal(
-            names,
-            key,
-            tail,
-            lock=lock,
-            open_seqs=[one.seq for one in interrupted],
-            open_append=open_append,
-            rotate_bytes=rotate_bytes,
-            retry_seconds=retry_seconds,
-        )
-        journal.start_reserve()
-        entries = [*findings, *map(closing_entry, interrupted)]
-        if entries:
-            journal.append([draft(entry, key) for entry in entries])
-    except BaseException as error:
-        if lock is not None:
-            os.close(lock)
-        if isinstance(error, OSError):
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise AuditError(f"the audit log {path} cannot be opened: {reason}") from error
-        raise
+        with ExitStack() as undo:
+            names.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            known = names.beside("lock").exists()
+            lock = take_lock(names.beside("lock"))
+            undo.callback(os.close, lock)
+            key = Key.of(make_key(path) if given_key is None else given_key)
+            tail, findings = _recover(names, key, now, known=known)
+            interrupted = tuple(_open_intents(names, key))
+            journal = Journal(
+                names,
+                key,
+                tail,
+                lock=lock,
+                open_seqs=[one.seq for one in interrupted],
+                open_append=open_append,
+                rotate_bytes=rotate_bytes,
+                retry_seconds=retry_seconds,
+            )
+            undo.pop_all()
+            undo.callback(journal.close)
+            journal.start_reserve()
+            entries = [*findings, *map(_closing_entry, interrupted)]
+            if entries:
+                journal.append([draft(entry, key) for entry in entries])
+            undo.pop_all()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise AuditError(f"the audit log {path} cannot be opened: {reason}") from error
     return Opened(journal=journal, key=key, interrupted=interrupted)
-
-
-def closing_entry(intent: Interrupted) -> AuditEntry:
-    """Make the line that closes an intent whose outcome nobody knows."""
-    return AuditEntry(
-        type="recovered",
-        closes=intent.seq,
-        trace=intent.trace,
-        action=intent.action,
-        target=intent.target,
-        result="unknown",
-        evidence=f"{intent.type} intent without a result",
-    )
 
 
 def _recover(
@@ -205,6 +193,18 @@ def _cut(names: Names, end: int, size: int) -> Path:
 
 def _finding(action: str, path: Path, evidence: str) -> AuditEntry:
     return AuditEntry(type="recovered", action=action, target=path.name, evidence=evidence)
+
+
+def _closing_entry(intent: Interrupted) -> AuditEntry:
+    return AuditEntry(
+        type="recovered",
+        closes=intent.seq,
+        trace=intent.trace,
+        action=intent.action,
+        target=intent.target,
+        result="unknown",
+        evidence=f"{intent.type} intent without a result",
+    )
 
 
 def _head(line: Line) -> Head:

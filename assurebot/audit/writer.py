@@ -14,8 +14,6 @@ from assurebot.errors import AuditError
 from assurebot.values import AuditEntry
 
 _RECORD_SECONDS = 0.5
-_ANSWER_SECONDS = 30.0
-_CLOSE_SECONDS = 10.0
 _MAX_WAITING = 1_000
 _SILENT = "the disk of the audit log does not answer"
 
@@ -41,11 +39,13 @@ class BatchWriter:
         *,
         on_full: Callable[[], None],
         retry_seconds: float,
+        wait_seconds: float,
     ) -> None:
         self._journal = journal
         self._draft = draft
         self._on_full = on_full
         self._retry_seconds = retry_seconds
+        self._wait_seconds = wait_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -72,15 +72,16 @@ class BatchWriter:
         self._closing = True
         self._wake.set()
         try:
-            await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
+            await asyncio.wait({self._task}, timeout=self._wait_seconds)
         finally:
             self._thread.shutdown(wait=False)
             if self._task.done():
                 self._journal.close()
             else:
-                # The lock stays with the hung write until the process ends.
+                # The file and its lock stay with the hung write until the process ends.
                 self._task.cancel()
-        if not self._task.done() or self._task.cancelled():
+                await asyncio.wait({self._task})
+        if self._task.cancelled():
             raise AuditError(_SILENT)
         self._task.result()
         if self._waiting:
@@ -92,7 +93,7 @@ class BatchWriter:
         ticket = self._enqueue(replace(entry, phase="intent"), done)
         self._wake.set()
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 return await done
         except TimeoutError:
             self._abandon(ticket)

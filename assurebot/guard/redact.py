@@ -142,14 +142,13 @@ def _exact_case(value: str) -> _Written:
 
 def _hex_digits(value: str) -> _Written:
     data = _utf8(value)
-    yield data[1:].hex()[:_NEEDLE_CHARS], map(_hex, data)
+    yield data[1:].hex()[:_NEEDLE_CHARS], map(_any_case, data.hex())
 
 
 def _all_percent(value: str) -> _Written:
-    data = _utf8(value)
-    for prefix in ("%", "%25"):
-        needle = "".join(f"{prefix}{byte:02x}" for byte in data[1:4])
-        yield needle, [prefix + _hex(byte) for byte in data]
+    for sign in ("%", "%25"):
+        form = "".join(f"{sign}{byte:02x}" for byte in _utf8(value))
+        yield form[: 3 * len(sign) + 6], map(_any_case, form)
 
 
 def _needle(form: str) -> str:
@@ -167,12 +166,13 @@ def _written(char: str) -> str:
     raw = re.escape(char)
     halves = char.encode("utf-16-be", "surrogatepass")
     units = [int.from_bytes(halves[at : at + 2], "big") for at in range(0, len(halves), 2)]
+    code = "".join(map(_any_case, f"{ord(char):x}"))
     ways = [
         rf"\\{{0,4}}{raw}",
         "".join(rf"%(?:25){{0,2}}{_hex(byte)}" for byte in _utf8(char)),
         "".join(rf"\\{{1,2}}x{_hex(byte)}" for byte in _utf8(char)),
         "".join(rf"\\{{1,2}}u{_hex(unit >> 8)}{_hex(unit & 255)}" for unit in units),
-        rf"&#(?:0{{0,4}}{ord(char)}|[xX]0{{0,4}}{ord(char):x});",
+        rf"&#(?:0{{0,4}}{ord(char)}|[xX]0{{0,4}}{code});",
     ]
     if ord(char) < 256:  # noqa: PLR2004 - one byte
         ways.append(rf"\\{{1,2}}x{_hex(ord(char))}")
@@ -206,7 +206,11 @@ def _base64(char: str) -> str:
 
 def _hex(byte: int) -> str:
     """Return a pattern of two hex digits in either case."""
-    return "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{byte:02x}")
+    return "".join(map(_any_case, f"{byte:02x}"))
+
+
+def _any_case(char: str) -> str:
+    return f"[{char}{char.upper()}]" if char.isalpha() else char
 
 
 def _utf8(text: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -24,16 +25,30 @@ from assurebot.turns.intake import Intake
 
 log = structlog.get_logger(__name__)
 
-WAIT_SECONDS = 30
-"""How long Telegram may hold a poll open when there is nothing."""
+LONGEST_BAN_SECONDS = 86_400.0
 
-BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-CONFLICT_SECONDS = 5.0
-TOKEN_SECONDS = 300.0
-STALE_SECONDS = 90.0
-"""Older than this, the last good poll no longer counts as being in touch."""
 
-HUNG_SECONDS = 300.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollTimes:
+    """Seconds of all that a poll waits for.
+
+    Attributes:
+        wait: How long Telegram may hold a poll open when there is nothing.
+        slack: How much longer than that a poll may take before it is given up.
+        hung: After this a poll that was given up and does not end ends the program.
+        stale: Older than this, the last good poll no longer counts as being in touch.
+        backoff: Pauses after failures in a row; the last one again and again.
+        conflict: Pause while another process polls.
+        token: Pause while the token is refused.
+    """
+
+    wait: int = 30
+    slack: float = 60.0
+    hung: float = 300.0
+    stale: float = 90.0
+    backoff: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+    conflict: float = 5.0
+    token: float = 300.0
 
 
 class PollHung(AssureBotError):
@@ -69,14 +84,14 @@ class Poller:
         store: Store,
         clock: Clock,
         commands: Sequence[tuple[str, str]],
-        hung_seconds: float = HUNG_SECONDS,
+        times: PollTimes,
     ) -> None:
         self._source = source
         self._intake = intake
         self._store = store
         self._clock = clock
         self._commands = commands
-        self._hung_seconds = hung_seconds
+        self._times = times
         self._me: Self | None = None
         self._prepared = False
         self._failures = 0
@@ -88,7 +103,7 @@ class Poller:
         if self._trouble is not None:
             return self._trouble
         age = self.age_seconds()
-        return None if age is not None and age < STALE_SECONDS else "no good poll for too long"
+        return None if age is not None and age < self._times.stale else "no good poll for too long"
 
     def age_seconds(self) -> float | None:
         """Return how long ago the last poll succeeded."""
@@ -116,13 +131,13 @@ class Poller:
         """Poll once, in a task of its own whose end is not taken for granted."""
         poll = asyncio.create_task(self._poll(offset), name="poll")
         try:
-            done, _ = await asyncio.wait({poll}, timeout=self._hung_seconds)
+            done, _ = await asyncio.wait({poll}, timeout=self._times.hung)
         finally:
             if not poll.done():
                 poll.cancel()
                 await asyncio.wait({poll}, timeout=1)
         if not done:
-            raise PollHung(f"a poll has not come back for {self._hung_seconds:g} s")
+            raise PollHung(f"a poll has not come back for {self._times.hung:g} s")
         return poll.result()
 
     async def _poll(self, offset: int | None) -> int | None:
@@ -133,9 +148,9 @@ class Poller:
             await self._source.prepare(self._commands)
             self._prepared = True
         # The first poll asks for an answer at once, so that readiness does not wait for a message.
-        wait = WAIT_SECONDS if self._trouble is None else 0
+        wait = self._times.wait if self._trouble is None else 0
         try:
-            async with asyncio.timeout(wait + 2 * WAIT_SECONDS):
+            async with asyncio.timeout(wait + self._times.slack):
                 batch = await self._source.updates(offset, wait, ALLOWED_UPDATES)
         except TimeoutError as error:
             raise ChatUnavailable("a poll hung") from error
@@ -152,14 +167,16 @@ class Poller:
     def _pause(self, error: AssureBotError) -> float:
         """Note what went wrong and return how long to wait before the next poll."""
         self._failures += 1
-        backoff = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1]
+        times = self._times
+        backoff = times.backoff[min(self._failures, len(times.backoff)) - 1]
         match error:
             case ChatTokenRefused():
-                trouble, pause = "Telegram does not accept TELEGRAM_BOT_TOKEN", TOKEN_SECONDS
+                trouble, pause = "Telegram does not accept TELEGRAM_BOT_TOKEN", times.token
             case ChatConflict():
-                trouble, pause = "another process polls with the same token", CONFLICT_SECONDS
+                trouble, pause = "another process polls with the same token", times.conflict
             case ChatUnavailable(retry_after=float(seconds)):
-                trouble, pause = "Telegram asked us to wait", min(max(seconds, 1.0), 86_400.0)
+                trouble = "Telegram asked us to wait"
+                pause = min(max(seconds, 1.0), LONGEST_BAN_SECONDS)
             case StoreError() | AuditError():
                 trouble, pause = "updates cannot be stored", backoff
             case _:

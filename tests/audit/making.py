@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from assurebot.audit.files import Appendable, open_append
@@ -126,11 +127,17 @@ def found(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-def entry(pick: Callable[[], float], n: int) -> AuditEntry:
+def seeded(seed: int) -> Random:
+    """Make a source of the same choices each time."""
+    return Random(seed)  # noqa: S311 (choices of a test, not secrets)
+
+
+def some_entry(random: Random, n: int) -> AuditEntry:
     """Make one of several kinds of records, with and without content."""
-    text = 'ä"\\\n\u2028 ,"mac":"' * int(pick() * 5)
-    if pick() < 0.3:
+    text = 'ä"\\\n\u2028 ,"mac":"' * random.randrange(5)
+    kind = random.randrange(3)
+    if kind == 0:
         return AuditEntry(type="webhook", path=f"/hooks/{n}", status=200, approval_required=False)
-    if pick() < 0.5:
+    if kind == 1:
         return AuditEntry(type="message", trace=Trace(user=n + 1), text=text, response="fine")
     return tool(target=f"target {n}", command=text or None, result="ok", duration_ms=n)

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -175,6 +176,38 @@ async def test_space_that_lacks_at_the_fsync_is_freed_too(tmp_path: Path) -> Non
     assert verify(tmp_path / NAME, KEY).line_count == 1
 
 
+async def test_a_disk_that_hangs_holds_nobody_for_ever(tmp_path: Path) -> None:
+    """The intent fails in time; when its line comes after all, it is closed as cancelled."""
+    loop, answered, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def hang() -> None:
+        go_on.wait(10)
+        loop.call_soon_threadsafe(answered.set)
+
+    disk = BadDisk(synced=hang)
+    async with make_log(tmp_path, open_append=disk, wait_seconds=0.1) as log:
+        with pytest.raises(AuditError, match="does not answer"):
+            await log.intent(tool("a"))
+        go_on.set()
+        await asyncio.wait_for(answered.wait(), 5)
+    assert brief(tmp_path / NAME, "seq", "phase", "closes", "result") == [
+        (1, "intent", None, None),
+        (2, "result", 1, "cancelled"),
+    ]
+
+
+async def test_a_disk_that_hangs_does_not_hold_the_stop(tmp_path: Path) -> None:
+    """The stop ends in time and says why lines may be missing."""
+    go_on = threading.Event()
+    log = make_log(tmp_path, open_append=BadDisk(synced=lambda: go_on.wait(10)), wait_seconds=0.1)
+    await log.__aenter__()
+    await log.record(tool())
+    with pytest.raises(AuditError, match="does not answer"):
+        await log.__aexit__(None, None, None)
+    assert log.problem() == "the audit writer has stopped"
+    go_on.set()
+
+
 async def test_a_log_whose_end_is_lost_stays_broken(tmp_path: Path) -> None:
     """When the file is not as expected after a fault, nothing is written any more."""
     disk = BadDisk()
@@ -223,6 +256,14 @@ def _fill_up(path: Path) -> None:
     with suppress(OSError), path.open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
+
+
+async def test_a_read_only_disk_refuses_the_start(small_disk: Path) -> None:
+    """The error names the log and what is the matter with the disk."""
+    command = ["mount", "-o", "remount,ro", str(small_disk)]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+    with pytest.raises(AuditError, match=r"audit\.jsonl cannot be opened: Read-only file system"):
+        await make_log(small_disk).__aenter__()
 
 
 async def test_a_real_full_disk(small_disk: Path) -> None:

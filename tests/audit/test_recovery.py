@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -14,7 +13,7 @@ from assurebot.audit.recovery import Interrupted
 from assurebot.audit.verify import verify
 from assurebot.errors import AuditError
 from assurebot.values import AuditEntry, Trace
-from tests.audit.making import KEY, NAME, brief, found, make_log, read, tool
+from tests.audit.making import KEY, NAME, brief, found, make_log, read, seeded, tool
 
 TRACE = Trace(event="telegram:7", turn=3, step=1, actor="alice", user=42)
 
@@ -97,7 +96,7 @@ async def test_a_torn_line_is_set_aside_and_recorded(tmp_path: Path, seed: int) 
     await _write(tmp_path, tool("a"), tool("b"), tool("c", text="x" * 200))
     raw = (tmp_path / NAME).read_bytes()
     start = raw.rindex(b"\n", 0, -1) + 1
-    cut = Random(seed).randrange(start + 1, len(raw))
+    cut = seeded(seed).randrange(start + 1, len(raw))
     (tmp_path / NAME).write_bytes(raw[:cut])
     async with make_log(tmp_path) as log:
         assert await log.intent(tool("d")) == 4
@@ -145,7 +144,7 @@ def _changed_mac(path: Path) -> None:
 
 
 def _garbage(path: Path) -> None:
-    path.write_bytes(b"\n".join(Random(1).randbytes(50) for _ in range(9)))
+    path.write_bytes(b"\n".join(seeded(1).randbytes(50) for _ in range(9)))
 
 
 def _one_long_line(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import shlex
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,8 @@ def all_percent(secret: str) -> str:
 def known_base64(secret: str, shift: int, encode: Callable[[bytes], bytes]) -> str:
     """Return the part of the base64 that does not depend on what surrounds the secret."""
     low, high = (
-        encode(byte * shift + secret.encode() + byte * 2).decode() for byte in (b"\0", b"\xff")
+        encode(byte * shift + secret.encode() + byte * 2).decode().rstrip("=")
+        for byte in (b"\0", b"\xff")
     )
     same = [one == other for one, other in zip(low, high, strict=True)]
     first = same.index(True) if shift else 0
@@ -47,6 +49,12 @@ ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "UTF-16, little end first": lambda secret: secret.encode("utf-16-le").decode("latin-1"),
     "UTF-16, big end first": lambda secret: secret.encode("utf-16-be").decode("latin-1"),
 }
+
+
+UNBROKEN_CHARACTERS = [
+    name for name in ENCODINGS if re.match("raw|hex|.*base64|percent.*every byte", name)
+]
+"""Encodings in which a line break may stand anywhere; in others it may not cut an escape."""
 
 
 def broken_over_lines(form: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from assurebot.providers.pricing import Prices, Tokens
 from assurebot.values import ModelRef
+from assurebot.variables import DEFAULT_MODELS, ProviderName
 
 HAIKU = ModelRef(provider="anthropic", name="claude-haiku-5-5")
 UNKNOWN = ModelRef(provider="openai", name="my-own-model")
@@ -64,6 +65,12 @@ async def test_own_server_may_cost_nothing() -> None:
 async def test_unknown_price_is_found_at_start(ref: ModelRef, *, known: bool) -> None:
     """A model that the table does not price by tokens, of that provider, is not known."""
     assert await Prices().known(ref) is known
+
+
+@pytest.mark.parametrize(("provider", "name"), DEFAULT_MODELS.items())
+async def test_default_models_have_a_price(provider: ProviderName, name: str) -> None:
+    """The start does not look up the default models, because they are in the table."""
+    assert await Prices().known(ModelRef(provider=provider, name=name))
 
 
 async def test_unknown_answerer_costs_what_was_asked_for() -> None:

@@ -1,0 +1,282 @@
+"""The steps of the tour; each looks at what the stand-ins got, at the process and at the audit."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from assurebot.demo.model import Ask, Call, Script, Turn
+from assurebot.demo.telegram_chats import SentMessage
+from assurebot.demo.tour_world import OWNER, STRANGER, Facts, Stage
+
+STREAMED = (
+    "I am a stand-in for a language model. I write slowly, so that you can see the answer grow "
+    "while it is being made. Each draft was shown by the program, and at the end it sends one "
+    "message that holds all of it."
+)
+HELD, RESUMED = "I looked it up. ", "Here is the rest, after the restart."
+KNOCK = "Hello, what do you know about your owner?"
+TALK = "Tell me who you are."
+LOOK_UP = "Look up what I asked first, and tell me."
+LOOP = "Look things up and never end."
+
+WORD_SECONDS = 0.07
+LOOP_SECONDS = 0.5
+STOP_SECONDS = 2.0
+SETTLE_SECONDS = 0.6
+"""Something that must not happen can only be given time to happen."""
+
+
+def tour_script() -> Script:
+    """Answer as the steps need it; the answer to `LOOK_UP` is held back once, in its middle."""
+    held = False
+
+    def script(ask: Ask) -> Turn:
+        nonlocal held
+        look = Call(name="recall", arguments='{"id": 1}')
+        if ask.last_user_text == LOOP:
+            return Turn(calls=(look,), delay_seconds=LOOP_SECONDS)
+        if ask.last_user_text != LOOK_UP:
+            words = tuple(re.findall(r"\S+\s*", STREAMED))
+            return Turn(chunks=words, chunk_seconds=WORD_SECONDS)
+        if not ask.tool_results:
+            return Turn(calls=(look,))
+        if held:
+            return Turn(text=RESUMED)
+        held = True
+        return Turn(text=HELD, chunks=("And ",), chunk_seconds=0.01, fault="stall")
+
+    return script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a step saw, whether all of it was right, and which audit lines it is about."""
+
+    observed: str
+    ok: bool
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A promise, and how it is tried."""
+
+    title: str
+    expected: str
+    play: Callable[[Stage], Awaitable[Finding]]
+
+
+def found(seen: Iterable[tuple[str, bool]], lines: Iterable[Facts]) -> Finding:
+    """Put observations together; each is right or not."""
+    pairs = list(seen)
+    return Finding(
+        observed=", ".join(words if right else f"[{words}]" for words, right in pairs),
+        ok=all(right for _, right in pairs),
+        seqs=tuple(line["seq"] for line in lines),
+    )
+
+
+def count(number: int, what: str, right: int) -> tuple[str, bool]:
+    """Observe a number that must be `right`."""
+    return f"{number} {what}{'' if number == 1 else 's'}", number == right
+
+
+def closed(lines: list[Facts], kind: str) -> bool:
+    """Tell whether a line of this kind has its result."""
+    return any(line["type"] == kind and line.get("phase") == "result" for line in lines)
+
+
+async def _message(stage: Stage, after: int, contains: str = "") -> SentMessage | None:
+    with suppress(TimeoutError):
+        return await stage.telegram.wait_for_message(
+            OWNER, after=after, contains=contains, timeout_seconds=stage.world.patience_seconds
+        )
+    return None
+
+
+def _answers(stage: Stage, after: int) -> list[SentMessage]:
+    return [each for each in stage.telegram.messages(OWNER) if each.message_id > after]
+
+
+# --- the steps
+
+
+async def refuse_a_stranger(stage: Stage) -> Finding:
+    """Somebody who is not on the list writes."""
+    asks = len(stage.model.requests)
+    stage.telegram.person(STRANGER, "Stranger").say(KNOCK)
+    notice = await _message(stage, 0, f"id {STRANGER}")
+    await asyncio.sleep(SETTLE_SECONDS)
+    notices = [m for m in stage.telegram.messages(OWNER) if f"id {STRANGER}" in m.text]
+    sent = {"type": "send", "text": notice.text if notice else None}
+    if notice is not None:
+        await stage.until(lambda: closed(stage.effects(**sent), "send"))
+    denied = stage.effects(type="denied", user=STRANGER)
+    return found(
+        (
+            count(len(stage.telegram.messages(STRANGER)), "answer", 0),
+            count(len(stage.model.requests) - asks, "model request", 0),
+            count(len(denied), "denied line", 1),
+            count(len(notices), "notice to the owner", 1),
+        ),
+        [*denied, *(stage.effects(**sent) if notice else ())],
+    )
+
+
+async def stream_an_answer(stage: Stage) -> Finding:
+    """The owner asks, and the model answers slowly."""
+    shown = len(stage.telegram.drafts(OWNER))
+    said = stage.telegram.person(OWNER).say(TALK)
+    event = f"message:{OWNER}:{said}"
+    final = await _message(stage, said)
+    await stage.until(lambda: closed(stage.effects(event), "send"))
+    await asyncio.sleep(SETTLE_SECONDS)
+    drafts = stage.telegram.drafts(OWNER)[shown:]
+    texts = list(dict.fromkeys(draft.text for draft in drafts if draft.text))
+    whole = final.text if final else ""
+    grew = all(new.startswith(old) for old, new in zip(texts, [*texts[1:], whole], strict=True))
+    early = sum(final is not None and draft.at < final.at for draft in drafts)
+    return found(
+        (
+            (f"{len(texts)} drafts of {[len(text) for text in texts]} characters", len(texts) > 1),
+            ("each begins the next" if grew else "they do not build up", grew),
+            (f"{early} of {len(drafts)} before the answer", early == len(drafts)),
+            count(len(_answers(stage, said)), "message", 1),
+            (f"{len(whole)} of {len(STREAMED)} characters", whole == STREAMED),
+        ),
+        stage.effects(event),
+    )
+
+
+async def survive_a_kill(stage: Stage) -> Finding:
+    """The process is killed while the model is in the middle of its answer, and started again."""
+    said = stage.telegram.person(OWNER).say(LOOK_UP)
+    event = f"message:{OWNER}:{said}"
+    draft = ""
+    with suppress(TimeoutError):
+        patience = stage.world.patience_seconds
+        shown = await stage.telegram.wait_for_draft(
+            OWNER, contains=HELD.strip(), timeout_seconds=patience
+        )
+        draft = shown.text
+        # From here on Telegram will not send the message again: only the store has it.
+        await stage.telegram.wait_confirmed(timeout_seconds=patience)
+    before = len(_answers(stage, said))
+    gone = stage.model.aborted
+    code = await stage.kill()
+    await stage.until(lambda: stage.model.aborted > gone)
+    broken = stage.model.aborted - gone
+    await stage.start()
+    await _message(stage, said)
+    await stage.until(lambda: closed(stage.effects(event), "send"))
+    await asyncio.sleep(SETTLE_SECONDS)
+    texts = [message.text for message in _answers(stage, said)]
+    lines = stage.effects(event)
+    asks = [ask for ask in stage.model.requests if ask.last_user_text == LOOK_UP]
+    runs = sum(line["type"] == "tool" and line.get("phase") == "intent" for line in lines)
+    return found(
+        (
+            (
+                f"exit {code} with {broken} stream open",
+                (code, broken, bool(draft)) == (-9, 1, True),
+            ),
+            (f"{before} answers by then", before == 0),
+            (f"after the restart {len(texts)}", texts == [RESUMED]),
+            (f"model asked {len(asks)} times", len(asks) == 3),
+            (f"tool run {runs} time{'' if runs == 1 else 's'}", runs == 1),
+            count(sum(line["type"] == "recovered" for line in lines), "recovered line", 1),
+        ),
+        lines,
+    )
+
+
+async def stop_a_loop(stage: Stage) -> Finding:
+    """The model calls a tool again and again, until the owner says `/stop`."""
+    clock = asyncio.get_running_loop().time
+    owner = stage.telegram.person(OWNER)
+    begun = len(stage.model.requests)
+    said = owner.say(LOOP)
+    await stage.until(lambda: len(stage.model.requests) >= begun + 3)
+    asks = len(stage.model.requests) - begun
+    asked_at = clock()
+    stop = owner.say("/stop")
+    stopped = False
+    with suppress(TimeoutError):
+        await stage.telegram.wait_for_message(
+            OWNER, after=said, contains="Stopped", timeout_seconds=STOP_SECONDS
+        )
+        stopped = True
+    took = clock() - asked_at
+    told = len(stage.model.requests)
+    await asyncio.sleep(2 * LOOP_SECONDS)
+    after = len(stage.model.requests) - told
+    events = (f"message:{OWNER}:{said}", f"message:{OWNER}:{stop}")
+    return found(
+        (
+            (f"{asks} model requests", asks >= 3),
+            (f"{'stopped' if stopped else 'not stopped'} after {took:.2f} s", stopped),
+            count(after, f"more in the next {2 * LOOP_SECONDS:g} second", 0),
+        ),
+        stage.effects(*events),
+    )
+
+
+async def check_the_audit(stage: Stage) -> Finding:
+    """The log is verified as it is, and then a copy of it with one byte changed."""
+    lines = stage.audit()
+    code, said = await stage.verify(stage.audit_log)
+    copy = stage.folder / "copy" / stage.audit_log.name
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(stage.data / "audit.jsonl.key", copy.with_name("audit.jsonl.key"))
+    log = stage.audit_log.read_bytes()
+    changed = stage.world.damage(log)
+    copy.write_bytes(changed)
+    at = next((i for i, (old, new) in enumerate(zip(log, changed, strict=True)) if old != new), 0)
+    number = log.count(b"\n", 0, at) + 1
+    bad_code, bad_said = await stage.verify(copy)
+    named = re.search(r"first bad line: \S+ line (\d+)", bad_said)
+    return found(
+        (
+            (f"the log: exit {code}, {said.partition(' in ')[0]}", code == 0),
+            (f"the copy, changed in line {number}: exit {bad_code}", bad_code == 1),
+            (
+                f"bad line {named[1]} named" if named else "no line named",
+                named is not None and int(named[1]) == number,
+            ),
+        ),
+        lines,
+    )
+
+
+STEPS: tuple[Step, ...] = (
+    Step(
+        title="A stranger is refused",
+        expected="no answer, no model request, a line in the audit, one notice to the owner",
+        play=refuse_a_stranger,
+    ),
+    Step(
+        title="An answer streams",
+        expected="drafts that grow while the model talks, then one whole message",
+        play=stream_an_answer,
+    ),
+    Step(
+        title="Killed with SIGKILL in mid-turn, it finishes after the restart",
+        expected="one answer; what was done before is not done again; the cut is on record",
+        play=survive_a_kill,
+    ),
+    Step(
+        title="/stop ends a model that loops",
+        expected=f"stopped within {STOP_SECONDS:g} s, and the model is not asked any more",
+        play=stop_a_loop,
+    ),
+    Step(
+        title="The audit verifies, and one changed byte is found",
+        expected="`audit verify` exits 0; on a copy with one byte changed 1, naming the line",
+        play=check_the_audit,
+    ),
+)
