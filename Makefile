@@ -8,7 +8,7 @@ LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-
 	--no-emit-index-url --no-emit-find-links --quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run demo test check bench kill lock image
+.PHONY: help venv run whoami demo test check bench kill lock image
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done
@@ -31,6 +31,9 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(PY)
 
 run: $(VENV)/.runtime ## start the bot with the settings in the environment
 	$(PY) -m assurebot run
+
+whoami: $(VENV)/.runtime ## print the id of whoever writes to the bot
+	$(PY) -m assurebot whoami
 
 demo: $(VENV)/.runtime ## see it work without any account
 	$(PY) -m assurebot demo

@@ -17,7 +17,7 @@ from assurebot import __version__
 from assurebot.agent.loop import Agent, Limits
 from assurebot.agent.tools.recall import Recall
 from assurebot.audit.log import JsonlAudit
-from assurebot.errors import AuditError, ChatError, ConfigError
+from assurebot.errors import AuditError, ChatError, ConfigError, StoreError
 from assurebot.guard.access import Access
 from assurebot.guard.redact import Redactor
 from assurebot.ports import Clock, Provider, Tool
@@ -54,6 +54,9 @@ OPENAI = "//api.openai.com"
 
 DEFAULTS = {ModelRef(provider=provider, name=name) for provider, name in DEFAULT_MODELS.items()}
 
+FULL_NOTICE_SECONDS = 600.0
+"""The owner is told of a full disk no more often than this."""
+
 TURN_GRACE_SECONDS = 5.0
 OUTBOX_GRACE_SECONDS = 2.0
 """What running turns and unsent messages get at a stop; ten seconds are all there is."""
@@ -80,6 +83,8 @@ class Parts:
         preview: How an answer in the making shows.
         poll: How polling waits.
         holder_seconds: How long to wait for another process on the same data.
+        grace_seconds: What running turns get at a stop.
+        disk_seconds: How long work waits when a disk takes nothing.
     """
 
     tools: Sequence[Tool] = ()
@@ -90,6 +95,8 @@ class Parts:
     preview: PreviewTimes = field(default_factory=PreviewTimes)
     poll: PollTimes = field(default_factory=PollTimes)
     holder_seconds: float = HOLDER_SECONDS
+    grace_seconds: float = TURN_GRACE_SECONDS
+    disk_seconds: float = 5.0
 
 
 @asynccontextmanager
@@ -135,6 +142,7 @@ class _Program:
         self._redact = Redactor(settings.secrets())
         self._owner = Place(chat_id=settings.owner)
         self._started = self._clock.now()
+        self._full_told_until = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
@@ -149,7 +157,15 @@ class _Program:
             services = await enter(asyncio.TaskGroup())
             chat = await enter(self._parts.chat(token, settings.telegram_api_url))
             audit = await self._open_audit(stack, chat, services)
-            store = await enter(self._parts.store(settings.data_dir / "assurebot.db", self._clock))
+            store = self._parts.store(
+                settings.data_dir / "assurebot.db",
+                self._clock,
+                on_full=lambda: self._note_full(services, chat, audit),
+            )
+            try:
+                await enter(store)
+            except StoreError as error:
+                raise ConfigError(f"DATA_DIR: {error}") from error
             await self._record_start(audit, store)
             stack.push_async_callback(self._record_stop, audit)
             open_parts = _Open(site=site, services=services, chat=chat, audit=audit, store=store)
@@ -169,16 +185,13 @@ class _Program:
         settings = self._settings
         key = settings.audit_key
 
-        def on_full() -> None:
-            services.create_task(self._tell_full(chat, audit), name="disk full notice")
-
-        audit = self._parts.audit(
+        audit: JsonlAudit = self._parts.audit(
             settings.audit_log_path,
             key=None if key is None else key.get_secret_value().encode(),
             redact=self._redact,
             clock=self._clock,
             content=settings.audit_content,
-            on_full=on_full,
+            on_full=lambda: self._note_full(services, chat, audit),
         )
         try:
             await stack.enter_async_context(audit)
@@ -186,10 +199,19 @@ class _Program:
             raise ConfigError(f"AUDIT_LOG_PATH: the audit log cannot be opened: {error}") from error
         return audit
 
+    def _note_full(
+        self, services: asyncio.TaskGroup, chat: TelegramClient, audit: JsonlAudit
+    ) -> None:
+        services.create_task(self._tell_full(chat, audit), name="disk full notice")
+
     async def _tell_full(self, chat: TelegramClient, audit: JsonlAudit) -> None:
         """Tell the owner of a full disk: the one send that is allowed without an intent."""
         text = "⚠️ The disk is full. I do nothing more that I cannot record; please make room."
         log.error("the disk is full")
+        now = asyncio.get_running_loop().time()
+        if now < self._full_told_until:
+            return  # the audit and the store find it out one after the other
+        self._full_told_until = now + FULL_NOTICE_SECONDS
         with suppress(ChatError):
             await chat.send(self._owner, Piece(text=text))
             audit.note_unrecorded_notice()
@@ -227,6 +249,7 @@ class _Program:
             pace=Pace(self._parts.rates),
             plain=plain,
             owner=self._owner,
+            disk_seconds=self._parts.disk_seconds,
         )
         runner = Runner(
             store=parts.store,
@@ -267,8 +290,10 @@ class _Program:
             clock=self._clock,
             render=render,
             redact=self._redact,
+            redact_cut=self._redact.cut_off,
             owner=self._owner,
             turn_seconds=self._settings.turn_timeout,
+            disk_seconds=self._parts.disk_seconds,
             submit=runner.submit,
         )
 
@@ -288,7 +313,7 @@ class _Program:
         await self._check_prices(prices)
         await enter(_service(group, "outbox", outbox.run()))
         await enter(_service(group, "runner", runner.run(worker, commands.urgent, preview)))
-        stack.push_async_callback(_drain, runner, outbox)
+        stack.push_async_callback(_drain, runner, outbox, self._parts.grace_seconds)
         await enter(_service(group, "poller", poller.run()))
         parts.site.checks = checks
 
@@ -370,9 +395,9 @@ class _Program:
         return ref
 
 
-async def _drain(runner: Runner, outbox: Outbox) -> None:
+async def _drain(runner: Runner, outbox: Outbox, grace_seconds: float) -> None:
     """Let running turns and their answers go out, for as long as a stop may take."""
-    await runner.drain(TURN_GRACE_SECONDS)
+    await runner.drain(grace_seconds)
     with suppress(TimeoutError):
         async with asyncio.timeout(OUTBOX_GRACE_SECONDS):
             await outbox.wait_idle()

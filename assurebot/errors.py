@@ -93,5 +93,9 @@ class StoreError(AssureBotError):
     """The store could not read or write; nothing of the transaction was kept."""
 
 
+class AlreadyEnded(StoreError):
+    """The event was ended before: nothing must be said twice."""
+
+
 class AuditError(AssureBotError):
     """The audit line could not be written: the effect must not happen."""

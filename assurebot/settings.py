@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from assurebot.errors import ConfigError
 from assurebot.values import ModelRef
@@ -35,38 +34,20 @@ from assurebot.variables import (
 )
 
 
-def _setting(meaning: str, default: Any, shown: str | None = None, **more: Any) -> Any:
-    """Describe an optional variable; `shown` is its default in the documents."""
-    if shown is None:
-        shown = "" if default is None else str(default)
-    if "default_factory" not in more:
-        more["default"] = default
-    return Field(description=meaning, json_schema_extra={"shown": shown}, **more)
+def _setting(meaning: str, default: Any = None, *, shown: str = "", show: bool = True) -> Any:
+    """Describe an optional variable; `shown` is what the documents say instead of its default.
+
+    One with `show=False` is left out where settings are printed: it may hold a password.
+    """
+    extra: dict[str, Any] = {"shown": shown or str(default or "")}
+    return Field(default, description=meaning, json_schema_extra=extra, repr=show)
 
 
-class _Given(BaseSettings):
-    """Settings built from what they are given, and from nothing else."""
+class _Given(BaseModel):
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-        env_file=None,
-        validate_default=False,
-    )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library passes all of them by name
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Keep the library from reading the process environment and files on its own."""
-        return (init_settings,)
+_Part = TypeVar("_Part", bound=_Given)
 
 
 class BotSettings(_Given):
@@ -74,7 +55,7 @@ class BotSettings(_Given):
 
     telegram_bot_token: BotToken = Field(description="The bot's token, from @BotFather")
     telegram_api_url: Url | None = _setting(
-        "Own Bot API server (`http://host:port`)", None, "Telegram's", repr=False
+        "Own Bot API server (`http://host:port`)", shown="Telegram's", show=False
     )
 
 
@@ -82,17 +63,16 @@ class AuditSettings(_Given):
     """Where the record is and how it is kept (`assurebot audit verify`)."""
 
     data_dir: Path = _setting("Folder of everything that is kept", Path("/data"))
-    audit_log_path: Path = _setting(
-        "File of the audit log",
-        None,
-        "`DATA_DIR`/audit.jsonl",
+    audit_log_path: Path = Field(
+        description="File of the audit log",
         default_factory=lambda read: read["data_dir"] / "audit.jsonl",
+        json_schema_extra={"shown": "`DATA_DIR`/audit.jsonl"},
     )
     audit_key: ChainKey | None = _setting(
-        "Key of the audit chain, at least 32 characters", None, "made once, kept beside the log"
+        "Key of the audit chain, at least 32 characters", shown="made once, kept beside the log"
     )
-    audit_content: Annotated[Literal["full", "hash"], BeforeValidator(one_of("full", "hash"))] = (
-        _setting("`full` records what was said and run, `hash` only a hash of it", "full")
+    audit_content: Annotated[Literal["full", "hash"], one_of("full", "hash")] = _setting(
+        "`full` records what was said and run, `hash` only a hash of it", "full"
     )
 
 
@@ -103,52 +83,48 @@ class Settings(AuditSettings, BotSettings):
         description="Telegram user ids, separated by commas; the first is the owner"
     )
     allowed_chats: GroupIds = _setting(
-        "Telegram group ids; in them only allowed users who address the bot", (), ""
+        "Telegram group ids; in them only allowed users who address the bot", ()
     )
     anthropic_api_key: ApiKey | None = _setting(
-        "Key for Anthropic; one of the two keys is required", None
+        "Key for Anthropic; one of the two keys is required"
     )
     openai_api_key: ApiKey | None = _setting(
         "Key for OpenAI or a compatible server; with both keys set Anthropic is asked,"
-        " unless `AI_MODEL` names the other",
-        None,
+        " unless `AI_MODEL` names the other"
     )
     anthropic_base_url: Url | None = _setting(
-        "A gateway to Anthropic", None, "Anthropic's", repr=False
+        "A gateway to Anthropic", shown="Anthropic's", show=False
     )
     openai_base_url: Url | None = _setting(
-        "Any compatible server (Ollama, vLLM), with its `/v1`", None, "OpenAI's", repr=False
+        "Any compatible server (Ollama, vLLM), with its `/v1`", shown="OpenAI's", show=False
     )
     ai_model: ModelName | None = _setting(
         "`model` or `provider:model`, where the provider is `anthropic` or `openai`",
-        None,
-        " or ".join(f"`{name}`" for name in DEFAULT_MODELS.values()),
+        shown=" or ".join(f"`{name}`" for name in DEFAULT_MODELS.values()),
     )
     ai_fallback_model: ModelName | None = _setting(
-        "Who is asked while the model cannot be reached; written like `AI_MODEL`", None
+        "Who is asked while the model cannot be reached; written like `AI_MODEL`"
     )
     ai_price: Prices | None = _setting(
-        "`in,out` in USD per million tokens; `0,0` for own servers", None, "from genai-prices"
+        "`in,out` in USD per million tokens; `0,0` for own servers", shown="from genai-prices"
     )
     system_prompt_extra: str = _setting("The operator's own words to the model", "")
-    max_turns: Annotated[int, BeforeValidator(whole(1, 100))] = _setting("Turns at one time", 8)
-    max_steps: Annotated[int, BeforeValidator(whole(1, 200))] = _setting("Model calls a turn", 20)
-    turn_timeout: Annotated[int, BeforeValidator(whole(1, 86_400))] = _setting(
-        "Seconds that a turn may take", 300
-    )
-    max_output_tokens: Annotated[int, BeforeValidator(whole(1, 200_000))] = _setting(
+    max_turns: Annotated[int, whole(1, 100)] = _setting("Turns at one time", 8)
+    max_steps: Annotated[int, whole(1, 200)] = _setting("Model calls a turn", 20)
+    turn_timeout: Annotated[int, whole(1, 86_400)] = _setting("Seconds that a turn may take", 300)
+    max_output_tokens: Annotated[int, whole(1, 200_000)] = _setting(
         "Tokens of one model answer", 8192
     )
     host: Host = _setting("Address to listen on; the image sets `0.0.0.0`", "127.0.0.1")
-    port: Annotated[int, BeforeValidator(whole(0, 65_535))] = _setting(
+    port: Annotated[int, whole(0, 65_535)] = _setting(
         "Port to listen on; `0` takes a free one", 8080
     )
-    log_level: Annotated[str, BeforeValidator(one_of("DEBUG", "INFO", "WARNING", "ERROR"))] = (
-        _setting("`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO")
+    log_level: Annotated[str, one_of("DEBUG", "INFO", "WARNING", "ERROR")] = _setting(
+        "`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO"
     )
-    log_format: Annotated[
-        Literal["json", "console"], BeforeValidator(one_of("json", "console"))
-    ] = _setting("`json` or `console`", "json")
+    log_format: Annotated[Literal["json", "console"], one_of("json", "console")] = _setting(
+        "`json` or `console`", "json"
+    )
     warnings: tuple[str, ...] = ()  # not a variable: what is odd about the environment
 
     @property
@@ -166,7 +142,7 @@ class Settings(AuditSettings, BotSettings):
         """The model that is asked while the first cannot be reached."""
         if self.ai_fallback_model is None:
             return None
-        return model_ref(self.ai_fallback_model, self._providers(), self.model.provider)
+        return model_ref(self.ai_fallback_model, (self.model.provider, *self._providers()))
 
     def named_model(self, text: str) -> ModelRef:
         """Read `model` or `provider:model` as in `AI_MODEL`.
@@ -202,15 +178,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigError: Everything that is wrong, one problem for each variable and cause.
     """
     given = _given(environ)
-    warnings, problems = unknown(given, _names())
+    warnings, problems = unknown(given, _names(Settings))
     read, faults = _read(Settings, given, warnings=(*warnings, *_idle(given)))
     problems = (*problems, *faults, *_model_problems(given))
     if read is None or problems:
         raise ConfigError(*problems)
     return read
-
-
-_Part = TypeVar("_Part", BotSettings, AuditSettings)
 
 
 def load_part(part: type[_Part], environ: Mapping[str, str]) -> _Part:
@@ -228,45 +201,41 @@ def load_part(part: type[_Part], environ: Mapping[str, str]) -> _Part:
 # --- what is wrong ----------------------------------------------------------------------------
 
 
-def _names(part: type[BaseSettings] = Settings) -> dict[str, str]:
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in environ.items() if value.strip()}
+
+
+def _names(part: type[_Given]) -> dict[str, str]:
     """Return the variables and their meanings, in order."""
     fields = part.model_fields.items()
     return {name.upper(): field.description for name, field in fields if field.description}
 
 
-def _given(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value.strip() for name, value in environ.items() if value.strip()}
-
-
-_Any = TypeVar("_Any", bound=BaseSettings)
-
-
 def _read(
-    part: type[_Any], given: Mapping[str, str], **more: Any
-) -> tuple[_Any | None, tuple[str, ...]]:
+    part: type[_Part], given: Mapping[str, str], **more: Any
+) -> tuple[_Part | None, tuple[str, ...]]:
     names = _names(part)
     values: dict[str, Any] = {name.lower(): given[name] for name in names if name in given}
     try:
         return part(**values, **more), ()
     except ValidationError as error:
-        problems = []
-        for fault in error.errors(include_url=False, include_input=False):
-            if fault["type"] == "default_factory_not_called":
-                continue  # follows from another fault
-            name = str(fault["loc"][0]).upper()
-            reason = fault.get("ctx", {}).get("error", "cannot be read")
-            missing = f"is missing: {names[name]}"
-            problems.append(f"{name} {missing if fault['type'] == 'missing' else reason}")
-        return None, tuple(problems)
+        faults = error.errors(include_url=False, include_input=False)
+    problems = []
+    for fault in faults:
+        name = str(fault["loc"][0]).upper()
+        if fault["type"] == "missing":
+            problems.append(f"{name} is missing: {names[name]}")
+        elif fault["type"] != "default_factory_not_called":  # that follows from another fault
+            problems.append(f"{name} {fault.get('ctx', {}).get('error', 'cannot be read')}")
+    return None, tuple(problems)
 
 
 def _idle(given: Mapping[str, str]) -> tuple[str, ...]:
     """Warn of addresses of providers that will not be asked."""
-    pairs = [(f"{p.upper()}_BASE_URL", f"{p.upper()}_API_KEY") for p in DEFAULT_MODELS]
     return tuple(
-        f"{address} does nothing without {key}"
-        for address, key in pairs
-        if address in given and key not in given
+        f"{name}_BASE_URL does nothing without {name}_API_KEY"
+        for name in map(str.upper, DEFAULT_MODELS)
+        if f"{name}_BASE_URL" in given and f"{name}_API_KEY" not in given
     )
 
 
@@ -283,7 +252,7 @@ def _model_problems(given: Mapping[str, str]) -> tuple[str, ...]:
     asked = {"AI_MODEL": model}
     problems = []
     if (text := given.get("AI_FALLBACK_MODEL")) is not None:
-        asked["AI_FALLBACK_MODEL"] = model_ref(text, providers, model.provider)
+        asked["AI_FALLBACK_MODEL"] = model_ref(text, (model.provider, *providers))
         if asked["AI_FALLBACK_MODEL"] == model:
             problems.append("AI_FALLBACK_MODEL must be another model than the first")
     for name, ref in asked.items():

@@ -191,6 +191,17 @@ class ToolMessage:
 Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
+def is_tainted(message: UserMessage | AssistantMessage | ToolMessage) -> bool:
+    """Tell whether anything in a message is untrusted."""
+    match message:
+        case UserMessage():
+            return any(is_untrusted(part.label) for part in message.parts)
+        case AssistantMessage():
+            return is_untrusted(message.label)
+        case ToolMessage():
+            return any(is_untrusted(result.label) for result in message.results)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """A finished turn as history keeps it: the user's message first, then all that followed.

@@ -41,7 +41,8 @@ async def _measure(names: Sequence[str], *, quick: bool) -> None:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="default: all of them")
+    known = ", ".join(PARTS)
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], metavar="PART", help=known)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a rough picture")
     arguments = parser.parse_args()
     names = arguments.part or list(PARTS)

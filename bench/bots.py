@@ -41,6 +41,11 @@ class Bot:
     polled_seconds: float
     ready_seconds: float
 
+    def cpu_seconds(self) -> float:
+        """Return how much processor time the process used so far (in steps of 10 ms)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def resident_mebibytes(self) -> float:
         """Return how much memory the process holds now."""
         status = Path(f"/proc/{self.pid}/status").read_text()

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import AsyncExitStack, closing
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    case,
+    cast,
+    create_engine,
+    insert,
+    select,
+    true,
+)
 
 from assurebot.ports import Ending, Incoming
 from assurebot.store.database import SqlStore
+from assurebot.store.schema import history, inbox, outbox, spend
 from assurebot.values import (
     AssistantMessage,
     Event,
@@ -34,28 +53,8 @@ from bench.table import milliseconds, percentile, ratio, show
 SIZES = (10, 1_000, 100_000)
 AIM = "flat: about 1x"
 
-# Every second copy stands in the chat that is measured, the others in a thousand other ones.
-COPIES = """
-CREATE TEMP TABLE copy AS
-WITH RECURSIVE numbers(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM numbers WHERE i < {size})
-SELECT i, i % 2 = 0 AS same FROM numbers;
-
-INSERT INTO inbox (id, source, key, state, event, raw, received_at, starts, errors)
-SELECT i, source, key || ':' || i, state, event, raw, received_at, starts, errors
-FROM inbox, copy WHERE id = 1;
-
-INSERT INTO history (place, id, body)
-SELECT CASE WHEN same THEN place ELSE i % 1000 END, i, body FROM history, copy WHERE id = 1;
-
-INSERT INTO outbox (id, chat_id, thread_id, private, piece, trace, state, tries, message_id)
-SELECT i, CASE WHEN same THEN chat_id ELSE i % 1000 END, thread_id, private, piece, trace, state,
-    tries, message_id
-FROM outbox, copy WHERE id = 1;
-
-INSERT INTO spend (event_id, n, at, user_id, model, input_tokens, output_tokens, cost_nano_usd)
-SELECT i, n, at, user_id, model, input_tokens, output_tokens, cost_nano_usd
-FROM spend, copy WHERE event_id = 1;
-"""
+COPY = Table("copy", MetaData(), Column("i", Integer, primary_key=True), prefixes=["TEMPORARY"])
+"""Numbers of the copies to be made."""
 
 
 class _Now:
@@ -73,11 +72,32 @@ async def _fill(folder: Path, size: int) -> float:
 
 
 def _copy(path: Path, size: int) -> float:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"BEGIN; {COPIES.format(size=size)} COMMIT;")
-        stored = connection.execute("SELECT count(*) FROM inbox").fetchone()[0]
-        assert stored == size
+    """Copy the one message: every second one into its chat, the others into a thousand chats."""
+    number, same = COPY.c.i, COPY.c.i % 2 == 0
+    other = number % 1000
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        COPY.create(connection)
+        connection.execute(insert(COPY), [{"i": i} for i in range(2, size + 1)])
+        copy = partial(_copy_row, connection)
+        copy(inbox.c.id, {"id": number, "key": cast(number, String)})
+        copy(history.c.id, {"id": number, "place": case((same, history.c.place), else_=other)})
+        copy(outbox.c.id, {"id": number, "chat_id": case((same, outbox.c.chat_id), else_=other)})
+        copy(spend.c.event_id, {"event_id": number})
+        COPY.drop(connection)
+    engine.dispose()
     return path.stat().st_size / 2**20
+
+
+def _copy_row(
+    connection: Connection, key: Column[int], changed: Mapping[str, ColumnElement[Any]]
+) -> None:
+    table = key.table
+    assert isinstance(table, Table)
+    values = [changed.get(column.name, column) for column in table.c]
+    names = [column.name for column in table.c]
+    rows = select(*values).select_from(table.join(COPY, true())).where(key == 1)
+    connection.execute(insert(table).from_select(names, rows))
 
 
 async def _one_message(store: SqlStore) -> None:

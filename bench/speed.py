@@ -71,15 +71,26 @@ async def throughput(folder: Path, model_url: str, *, quick: bool) -> None:
         bots = await _started(stack, folder, model_url)
         for chats in (1, 8, 32):
             seconds = dict.fromkeys(bots, 0.0)
+            used = {kind: -bot.cpu_seconds() for kind, bot in bots.items()}
             for _ in range(rounds):
                 for kind, bot in bots.items():
                     seconds[kind] += await bot.stage.ask_many(count, chats)
             rates = {kind: rounds * count / taken for kind, taken in seconds.items()}
+            costs = {
+                kind: (used[kind] + bot.cpu_seconds()) / rounds / count
+                for kind, bot in bots.items()
+            }
             rows.append(
                 (
                     str(chats),
                     *(f"{rate:.0f}" for rate in rates.values()),
                     ratio(rates["ours"], rates["twin"]),
+                    *map(milliseconds, costs.values()),
+                    ratio(costs["ours"], costs["twin"]),
                 )
             )
-    show("Messages per second", ("chats", "echo", "twin", "ours", "ours to twin"), rows)
+    show(
+        "Messages per second, and processor time per message (ms)",
+        ("chats", "echo", "twin", "ours", "ratio", "cpu echo", "cpu twin", "cpu ours", "ratio"),
+        rows,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,7 +157,7 @@ async def test_in_a_listed_group_only_addressed_messages_are_read(tmp_path: Path
         {"from": None},
     ],
 )
-async def test_anonymous_senders_are_nobody(tmp_path: Path, fields: dict[str, object]) -> None:
+async def test_anonymous_senders_are_nobody(tmp_path: Path, fields: dict[str, Any]) -> None:
     """Who speaks as a chat, or has no id, is denied, and the owner is not told of a stranger."""
     async with running(tmp_path, ALLOWED_CHATS=str(GROUP)) as world:
         world.telegram.group(GROUP)

@@ -7,16 +7,16 @@ import json
 import random
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
 from assurebot.app import Parts, serve
-from assurebot.demo.model import Ask, ModelServer, Script, Turn, echo
-from assurebot.demo.telegram import TelegramServer
+from assurebot.demo.model import ModelServer, Script, echo
+from assurebot.demo.telegram import TOKEN, TelegramServer
 from assurebot.demo.telegram_chats import SentMessage
 from assurebot.demo.telegram_people import Person
 from assurebot.settings import Settings, load_settings
@@ -42,7 +42,12 @@ LIMIT_SECONDS = 10.0
 
 def quick(**fields: Any) -> Parts:
     """The product's parts, without the pauses that courtesy to Telegram demands."""
-    given: dict[str, Any] = {"rates": UNLIMITED, "preview": QUICK_PREVIEW, "poll": QUICK_POLL}
+    given: dict[str, Any] = {
+        "rates": UNLIMITED,
+        "preview": QUICK_PREVIEW,
+        "poll": QUICK_POLL,
+        "disk_seconds": 0.2,
+    }
     return Parts(**{**given, **fields})
 
 
@@ -198,7 +203,8 @@ class World:
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 while True:
-                    found = await self.meanwhile(self.health())
+                    with suppress(aiohttp.ClientConnectionError):
+                        found = await self.meanwhile(self.health())
                     if found[0] == status and contains in json.dumps(found[1]):
                         return found[1]
                     await asyncio.sleep(0.02)
@@ -231,6 +237,7 @@ async def running(
     *,
     parts: Parts | None = None,
     started: bool = True,
+    token: str = TOKEN,
     **environ: str,
 ) -> AsyncIterator[World]:
     """Run the program between stand-ins, by default an echo, for the length of the block.
@@ -240,9 +247,10 @@ async def running(
         script: What the model answers.
         parts: By default `quick()`.
         started: Start it at once.
+        token: The bot's token.
         environ: More settings, by their names.
     """
-    async with TelegramServer() as telegram, ModelServer(script or echo()) as model:
+    async with TelegramServer(token=token) as telegram, ModelServer(script or echo()) as model:
         world = World(folder, telegram, model, parts or quick(), environ)
         if started:
             await world.start()
@@ -253,52 +261,6 @@ async def running(
                 world.app.exception()
                 world.app = None
             await world.stop()
-
-
-class Gate:
-    """A script that tells that it was asked, and then answers by another one.
-
-    Attributes:
-        asked: Set at each request.
-    """
-
-    def __init__(self, script: Script) -> None:
-        self.asked = asyncio.Event()
-        self._script = script
-
-    def __call__(self, ask: Ask) -> Turn:
-        """Answer a request."""
-        self.asked.set()
-        return self._script(ask)
-
-    async def wait(self) -> None:
-        """Wait for the next request that was not waited for."""
-        async with asyncio.timeout(LIMIT_SECONDS):
-            await self.asked.wait()
-        self.asked.clear()
-
-
-def by_words(turns: dict[str, Turn | Script]) -> Script:
-    """Answer by the first key that the newest user text contains; else with that text."""
-
-    def script(ask: Ask) -> Turn:
-        for words, turn in turns.items():
-            if words in ask.last_user_text:
-                return turn(ask) if callable(turn) else turn
-        return Turn(text=ask.last_user_text)
-
-    return script
-
-
-def steps(turns: Callable[[], Iterator[Turn]]) -> Script:
-    """Answer from a generator, one answer after the other."""
-    made = turns()
-    return lambda _ask: next(made)
-
-
-def slow(words: str, count: int = 200, seconds: float = 0.02) -> Turn:
-    """An answer that takes its time, numbered words long."""
-    return Turn(chunks=tuple(f"{words}{n} " for n in range(count)), chunk_seconds=seconds)
 
 
 def _free_port() -> int:

@@ -16,6 +16,7 @@ from assurebot.values import (
     ToolMessage,
     ToolResult,
     UserMessage,
+    is_tainted,
     is_untrusted,
 )
 
@@ -49,6 +50,8 @@ def conversation(exchanges: Sequence[Exchange], now: datetime) -> tuple[Message,
 
 def stubbed(exchange: Exchange) -> Exchange:
     """Put a stub in the place of untrusted content and of answers made from it."""
+    if not any(map(is_tainted, exchange.messages)):
+        return exchange
 
     def stub(label: str) -> str:
         origin = label.partition(":")[2] or "untrusted"

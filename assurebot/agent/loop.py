@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from asyncio import timeout
+from asyncio import CancelledError, current_task, timeout
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -37,7 +37,7 @@ from assurebot.values import (
     ToolStep,
     Trace,
     UserMessage,
-    is_untrusted,
+    is_tainted,
     untrusted,
 )
 
@@ -102,10 +102,7 @@ class _Talk:
     @property
     def label(self) -> str:
         """The label of what the model makes of this context."""
-        tainted = any(is_untrusted(label) for message in self.own for label in _labels(message))
-        tainted = tainted or any(
-            is_untrusted(label) for message in self.turn.past for label in _labels(message)
-        )
+        tainted = any(map(is_tainted, (*self.turn.past, *self.own)))
         return untrusted("answer") if tainted else OWNER
 
     def say(self, text: str) -> None:
@@ -116,16 +113,6 @@ class _Talk:
         self.tokens += reply.usage.input_tokens + reply.usage.output_tokens
         if reply.message.text:
             self.texts.append(reply.message.text)
-
-
-def _labels(message: Message) -> Sequence[str]:
-    match message:
-        case UserMessage():
-            return [part.label for part in message.parts]
-        case AssistantMessage():
-            return [message.label]
-        case ToolMessage():
-            return [result.label for result in message.results]
 
 
 class Agent:
@@ -196,10 +183,15 @@ class Agent:
             content = self._redact(native.content)
             native = NativeContent(provider=native.provider, content=content)
         calls = tuple(
-            replace(call, arguments=self._redact(call.arguments)) for call in message.calls
+            replace(call, name=self._named(call), arguments=self._redact(call.arguments))
+            for call in message.calls
         )
         text = self._redact(message.text)
         return AssistantMessage(text=text, calls=calls, native=native, label=label)
+
+    def _named(self, call: ToolCall) -> str:
+        # The mark of the redactor has signs that no provider takes in a name.
+        return call.name if self._redact(call.name) == call.name else "redacted"
 
     async def _run_calls(self, talk: _Talk, reply: ModelReply, n: int) -> int:
         """Run the calls of an answer in order; return the number of the next model step."""
@@ -294,6 +286,7 @@ class Agent:
                     duration_ms=round((time.monotonic() - began) * 1000),
                 )
             )
+        _demand_not_stopped()
         if failure is not None:
             return _refused(call, self._redact(failure))
         label = output.label or tool.spec.result_label
@@ -303,6 +296,13 @@ class Agent:
             text=_cut(self._redact(output.text), tool.spec.result_chars),
             label=talk.label if label == "turn" else label,
         )
+
+
+def _demand_not_stopped() -> None:
+    """End a turn that was stopped while a tool kept the stop to itself."""
+    task = current_task()
+    if task is not None and task.cancelling():
+        raise CancelledError
 
 
 def _refused(call: ToolCall, text: str) -> ToolResult:

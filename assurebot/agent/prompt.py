@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from assurebot.values import Message, TextPart, ToolMessage, UserMessage, is_untrusted
+from assurebot.values import Message, TextPart, ToolMessage, UserMessage, is_tainted, is_untrusted
 
 SHIPPED = """\
 You are AssureBot, a personal assistant that talks with its owner on Telegram.
@@ -31,7 +31,9 @@ def framed(messages: Sequence[Message], key: str) -> tuple[Message, ...]:
         messages: The conversation.
         key: Random text made for this turn, which the content cannot know.
     """
-    return tuple(_framed_message(message, key) for message in messages)
+    return tuple(
+        _framed_message(message, key) if is_tainted(message) else message for message in messages
+    )
 
 
 def _framed_message(message: Message, key: str) -> Message:

@@ -21,6 +21,7 @@ from assurebot.settings import Settings, load_settings
 T = TypeVar("T")
 
 COLUMNS = 80
+STDIN, STDOUT = 0, 1
 
 INTRODUCTION = """\
 AssureBot demo: a tour of the real program. No account is needed.
@@ -69,7 +70,7 @@ async def tour(
     if code is None:
         write("\nInterrupted; everything is ended and removed.\n")
         return 1
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if os.isatty(STDIN) and os.isatty(STDOUT):
         await _interruptible(_chat(model, write))
     elif real_model:
         write("The chat with the real model needs a terminal.\n")
@@ -109,7 +110,11 @@ def _model_settings(environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigError: It is wrong, or not enough.
     """
-    model = {name: value for name, value in environ.items() if name.startswith(MODEL_PREFIXES)}
+    model = {
+        name: value
+        for name, value in environ.items()
+        if _is_setting(name) and name.startswith(MODEL_PREFIXES)
+    }
     load_settings({**model, "TELEGRAM_BOT_TOKEN": World().telegram.token, "ALLOWED_USERS": "1"})
     return model | {name: environ[name] for name in ROUTES if name in environ}
 
@@ -180,7 +185,7 @@ async def _chat(model: Mapping[str, str] | None, write: Write) -> None:
     try:
         async with Stage(World(script=chatty(), model_settings=model)) as stage:
             write(f"\n{CHAT.format(model=who)}\n")
-            await chat(stage, sys.stdin.fileno(), write)
+            await chat(stage, STDIN, write)
     except DaemonDown as error:
         write(f"{error}\n")
 

@@ -96,10 +96,13 @@ async def chat(stage: Stage, descriptor: int, write: Write) -> None:
             stack.callback(stage.telegram.on_call(method, screen.on_call, "after"))
         loop.add_reader(descriptor, keyboard.read)
         stack.callback(loop.remove_reader, descriptor)
+        ended = asyncio.create_task(stage.ended())
+        stack.callback(ended.cancel)
+        ended.add_done_callback(lambda _: keyboard.lines.put_nowait(None))
         write(PROMPT)
         while (line := await keyboard.lines.get()) is not None and line.strip() not in QUIT:
             if line.strip():
                 owner.say(line.strip())
             else:
                 write(PROMPT)
-    write("\n")
+        write("\nThe program has ended.\n" if ended.done() else "\n")

@@ -14,17 +14,24 @@ from assurebot.demo.telegram_chats import SentMessage
 from assurebot.demo.tour_world import OWNER, STRANGER, Facts, Stage
 
 STREAMED = (
-    "I am a stand-in for a language model. I write slowly, so that you can see the answer grow "
-    "while it is being made. Each draft was shown by the program, and at the end it sends one "
-    "message that holds all of it."
+    "I am a stand-in for a language model: a small server on this machine that thinks nothing. "
+    "I write slowly, one word after the other, so that there is time to see the answer grow while "
+    "it is being made. The program shows what it has so far as a draft, about once a second, and "
+    "it keeps the newest words back until it is certain that no secret begins in them. When I have "
+    "come to my end, it sends one message that holds all of it, and the draft is gone."
 )
-HELD, RESUMED = "I looked it up. ", "Here is the rest, after the restart."
+HELD = (
+    "I looked it up, and this is the part of the answer that comes before the process is killed. "
+    "It is long enough that a draft of it is shown, for the program keeps the newest words back "
+    "until it is certain that no secret begins in them. Now the rest of it would have to come, "
+)
+RESUMED = "This is the whole answer, made after the restart."
 KNOCK = "Hello, what do you know about your owner?"
 TALK = "Tell me who you are."
 LOOK_UP = "Look up what I asked first, and tell me."
 LOOP = "Look things up and never end."
 
-WORD_SECONDS = 0.07
+WORD_SECONDS = 0.04
 LOOP_SECONDS = 0.5
 STOP_SECONDS = 2.0
 SETTLE_SECONDS = 0.6
@@ -48,7 +55,7 @@ def tour_script() -> Script:
         if held:
             return Turn(text=RESUMED)
         held = True
-        return Turn(text=HELD, chunks=("And ",), chunk_seconds=0.01, fault="stall")
+        return Turn(text=HELD, chunk_seconds=0.01, fault="stall")
 
     return script
 
@@ -75,7 +82,7 @@ def found(seen: Iterable[tuple[str, bool]], lines: Iterable[Facts]) -> Finding:
     """Put observations together; each is right or not."""
     pairs = list(seen)
     return Finding(
-        observed=", ".join(words if right else f"[{words}]" for words, right in pairs),
+        observed=", ".join(words if right else f"{words} (wrong)" for words, right in pairs),
         ok=all(right for _, right in pairs),
         seqs=tuple(line["seq"] for line in lines),
     )
@@ -86,17 +93,20 @@ def count(number: int, what: str, right: int) -> tuple[str, bool]:
     return f"{number} {what}{'' if number == 1 else 's'}", number == right
 
 
-def closed(lines: list[Facts], kind: str) -> bool:
-    """Tell whether a line of this kind has its result."""
-    return any(line["type"] == kind and line.get("phase") == "result" for line in lines)
-
-
 async def _message(stage: Stage, after: int, contains: str = "") -> SentMessage | None:
+    """Wait for a message to the owner, and for the record that it was sent."""
+    message: SentMessage | None = None
     with suppress(TimeoutError):
-        return await stage.telegram.wait_for_message(
+        message = await stage.telegram.wait_for_message(
             OWNER, after=after, contains=contains, timeout_seconds=stage.world.patience_seconds
         )
-    return None
+        sent = f"message:{message.message_id}"
+        await stage.until(lambda: any(_proves(line, sent) for line in stage.audit()))
+    return message
+
+
+def _proves(line: Facts, sent: str) -> bool:
+    return sent in str(line.get("evidence", "")).split() and line.get("target") == f"chat:{OWNER}"
 
 
 def _answers(stage: Stage, after: int) -> list[SentMessage]:
@@ -113,18 +123,15 @@ async def refuse_a_stranger(stage: Stage) -> Finding:
     notice = await _message(stage, 0, f"id {STRANGER}")
     await asyncio.sleep(SETTLE_SECONDS)
     notices = [m for m in stage.telegram.messages(OWNER) if f"id {STRANGER}" in m.text]
-    sent = {"type": "send", "text": notice.text if notice else None}
-    if notice is not None:
-        await stage.until(lambda: closed(stage.effects(**sent), "send"))
     denied = stage.effects(type="denied", user=STRANGER)
     return found(
         (
             count(len(stage.telegram.messages(STRANGER)), "answer", 0),
             count(len(stage.model.requests) - asks, "model request", 0),
             count(len(denied), "denied line", 1),
-            count(len(notices), "notice to the owner", 1),
+            count(len(notices), "notice", 1),
         ),
-        [*denied, *(stage.effects(**sent) if notice else ())],
+        [*denied, *(stage.effects(type="send", text=notice.text) if notice else ())],
     )
 
 
@@ -134,18 +141,17 @@ async def stream_an_answer(stage: Stage) -> Finding:
     said = stage.telegram.person(OWNER).say(TALK)
     event = f"message:{OWNER}:{said}"
     final = await _message(stage, said)
-    await stage.until(lambda: closed(stage.effects(event), "send"))
     await asyncio.sleep(SETTLE_SECONDS)
     drafts = stage.telegram.drafts(OWNER)[shown:]
     texts = list(dict.fromkeys(draft.text for draft in drafts if draft.text))
+    sizes = "/".join(str(len(text)) for text in texts)
     whole = final.text if final else ""
     grew = all(new.startswith(old) for old, new in zip(texts, [*texts[1:], whole], strict=True))
-    early = sum(final is not None and draft.at < final.at for draft in drafts)
+    early = final is not None and all(draft.at < final.at for draft in drafts)
     return found(
         (
-            (f"{len(texts)} drafts of {[len(text) for text in texts]} characters", len(texts) > 1),
+            (f"drafts of {sizes or 0} characters", len(texts) > 1 and early),
             ("each begins the next" if grew else "they do not build up", grew),
-            (f"{early} of {len(drafts)} before the answer", early == len(drafts)),
             count(len(_answers(stage, said)), "message", 1),
             (f"{len(whole)} of {len(STREAMED)} characters", whole == STREAMED),
         ),
@@ -161,7 +167,7 @@ async def survive_a_kill(stage: Stage) -> Finding:
     with suppress(TimeoutError):
         patience = stage.world.patience_seconds
         shown = await stage.telegram.wait_for_draft(
-            OWNER, contains=HELD.strip(), timeout_seconds=patience
+            OWNER, contains=HELD[:20], timeout_seconds=patience
         )
         draft = shown.text
         # From here on Telegram will not send the message again: only the store has it.
@@ -173,7 +179,6 @@ async def survive_a_kill(stage: Stage) -> Finding:
     broken = stage.model.aborted - gone
     await stage.start()
     await _message(stage, said)
-    await stage.until(lambda: closed(stage.effects(event), "send"))
     await asyncio.sleep(SETTLE_SECONDS)
     texts = [message.text for message in _answers(stage, said)]
     lines = stage.effects(event)
@@ -181,12 +186,10 @@ async def survive_a_kill(stage: Stage) -> Finding:
     runs = sum(line["type"] == "tool" and line.get("phase") == "intent" for line in lines)
     return found(
         (
-            (
-                f"exit {code} with {broken} stream open",
-                (code, broken, bool(draft)) == (-9, 1, True),
-            ),
-            (f"{before} answers by then", before == 0),
-            (f"after the restart {len(texts)}", texts == [RESUMED]),
+            ("a draft shown" if draft else "no draft shown", bool(draft)),
+            count(before, "answer", 0),
+            (f"exit {code} with {broken} stream open", (code, broken) == (-9, 1)),
+            (f"{len(texts)} after the restart", texts == [RESUMED]),
             (f"model asked {len(asks)} times", len(asks) == 3),
             (f"tool run {runs} time{'' if runs == 1 else 's'}", runs == 1),
             count(sum(line["type"] == "recovered" for line in lines), "recovered line", 1),
@@ -220,7 +223,7 @@ async def stop_a_loop(stage: Stage) -> Finding:
         (
             (f"{asks} model requests", asks >= 3),
             (f"{'stopped' if stopped else 'not stopped'} after {took:.2f} s", stopped),
-            count(after, f"more in the next {2 * LOOP_SECONDS:g} second", 0),
+            (f"{after} more in the next {2 * LOOP_SECONDS:.1f} s", after == 0),
         ),
         stage.effects(*events),
     )
@@ -228,6 +231,7 @@ async def stop_a_loop(stage: Stage) -> Finding:
 
 async def check_the_audit(stage: Stage) -> Finding:
     """The log is verified as it is, and then a copy of it with one byte changed."""
+    await stage.until(stage.audit_log.exists)  # results are written up to a second later
     lines = stage.audit()
     code, said = await stage.verify(stage.audit_log)
     copy = stage.folder / "copy" / stage.audit_log.name
@@ -236,17 +240,17 @@ async def check_the_audit(stage: Stage) -> Finding:
     log = stage.audit_log.read_bytes()
     changed = stage.world.damage(log)
     copy.write_bytes(changed)
-    at = next((i for i, (old, new) in enumerate(zip(log, changed, strict=True)) if old != new), 0)
-    number = log.count(b"\n", 0, at) + 1
+    at = [i for i, (old, new) in enumerate(zip(log, changed, strict=True)) if old != new]
+    line = str(log.count(b"\n", 0, at[0]) + 1) if at else "none"
     bad_code, bad_said = await stage.verify(copy)
     named = re.search(r"first bad line: \S+ line (\d+)", bad_said)
     return found(
         (
-            (f"the log: exit {code}, {said.partition(' in ')[0]}", code == 0),
-            (f"the copy, changed in line {number}: exit {bad_code}", bad_code == 1),
+            (f"exit {code}, {said.partition(' in ')[0]}", code == 0),
+            (f"copy changed in line {line}: exit {bad_code}", bad_code == 1),
             (
-                f"bad line {named[1]} named" if named else "no line named",
-                named is not None and int(named[1]) == number,
+                f"line {named[1]} is named" if named else "no line is named",
+                named is not None and named[1] == line,
             ),
         ),
         lines,
@@ -256,7 +260,7 @@ async def check_the_audit(stage: Stage) -> Finding:
 STEPS: tuple[Step, ...] = (
     Step(
         title="A stranger is refused",
-        expected="no answer, no model request, a line in the audit, one notice to the owner",
+        expected="no answer, no model request; an audit line; the owner is told",
         play=refuse_a_stranger,
     ),
     Step(
@@ -265,18 +269,18 @@ STEPS: tuple[Step, ...] = (
         play=stream_an_answer,
     ),
     Step(
-        title="Killed with SIGKILL in mid-turn, it finishes after the restart",
-        expected="one answer; what was done before is not done again; the cut is on record",
+        title="Killed in mid-turn, it finishes after the restart",
+        expected="one answer, no finished step again, and the cut is on record",
         play=survive_a_kill,
     ),
     Step(
         title="/stop ends a model that loops",
-        expected=f"stopped within {STOP_SECONDS:g} s, and the model is not asked any more",
+        expected=f"stopped within {STOP_SECONDS:g} s, and no model request after that",
         play=stop_a_loop,
     ),
     Step(
         title="The audit verifies, and one changed byte is found",
-        expected="`audit verify` exits 0; on a copy with one byte changed 1, naming the line",
+        expected="exit 0; on a copy with one byte changed exit 1 and the line",
         play=check_the_audit,
     ),
 )

@@ -152,13 +152,12 @@ class Stage:
                 cwd=_home(),
                 start_new_session=True,
             )
-        if not await self.until(self._ended_or_listening, START_SECONDS):
-            raise DaemonDown(self._last_words("does not listen"))
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as client:
             deadline = asyncio.get_running_loop().time() + START_SECONDS
             while not await self._is_well(client):
-                if self._exit_code() is not None:
-                    raise DaemonDown(self._last_words("ended at its start"))
+                if self._process.returncode is not None:
+                    code = self._process.returncode
+                    raise DaemonDown(self._last_words(f"ended at its start (exit {code})"))
                 if asyncio.get_running_loop().time() > deadline:
                     raise DaemonDown(self._last_words("did not get well"))
                 await asyncio.sleep(LOOK_SECONDS)
@@ -172,6 +171,11 @@ class Stage:
             process.kill()
         async with asyncio.timeout(END_SECONDS):
             return await process.wait()
+
+    async def ended(self) -> None:
+        """Return when the program has ended by itself."""
+        if self._process is not None:
+            await self._process.wait()
 
     async def verify(self, log: Path) -> tuple[int, str]:
         """Run `assurebot audit verify` on a log; return its exit code and what it said."""
@@ -210,28 +214,23 @@ class Stage:
             "LOG_FORMAT": "json",
         }
 
-    def _exit_code(self) -> int | None:
-        return None if self._process is None else self._process.returncode
-
-    def _ended_or_listening(self) -> bool:
-        return self._exit_code() is not None or self._port() is not None
-
     def _port(self) -> int | None:
         records = _objects(self._said.read_text(errors="replace").splitlines())
         return next((each["port"] for each in records if each.get("event") == "listening"), None)
 
     async def _is_well(self, client: aiohttp.ClientSession) -> bool:
+        port = self._port()
+        if port is None:
+            return False
         try:
-            async with client.get(f"http://127.0.0.1:{self._port()}/health") as answer:
+            async with client.get(f"http://127.0.0.1:{port}/health") as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
 
     def _last_words(self, what: str) -> str:
         words = self._said.read_text(errors="replace").splitlines()[-3:]
-        code = self._exit_code()
-        exit_code = "" if code is None else f" (exit {code})"
-        return "\n".join([f"the program {what}{exit_code}", *words])
+        return "\n".join([f"the program {what}", *words])
 
     # --- looking
 

@@ -12,8 +12,10 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from urllib.parse import quote
 
 MIN_SECRET_CHARS = 8
+MIN_BEGINNING_CHARS = 4
 _NEEDLE_CHARS = 24
 _SLACK = 8  # an escape at the edge of a form may be misread as a few single characters
 
@@ -47,6 +49,7 @@ class Redactor:
         self._exact = _forms(_exact_case, longest_first, values)
         self._hex = _forms(_hex_digits, longest_first, values)
         self._percent = _forms(_all_percent, longest_first, values)
+        self._plain = [form for value in values for form in _plain_forms(value)]
         self._longest = max((2 * len(_utf8(value)) for value in values), default=0)
 
     @property
@@ -69,6 +72,17 @@ class Redactor:
         end = self._settled(text_so_far)
         end = next((start for start, stop, _ in spans if start < end < stop), end)
         return _filled(text_so_far, [span for span in spans if span[1] <= end], end)
+
+    def cut_off(self, text: str) -> str:
+        """Redact a text that was cut off; the beginning of a secret at its end is left out."""
+        clean = self(text)
+        sizes = (
+            size
+            for form in self._plain
+            for size in range(min(len(form) - 1, len(clean)), MIN_BEGINNING_CHARS - 1, -1)
+            if clean.endswith(form[:size])
+        )
+        return clean[: len(clean) - max(sizes, default=0)]
 
     def _spans(self, text: str) -> list[tuple[int, int, str]]:
         """Find the stretches to be replaced, in order, with the names to put there."""
@@ -149,6 +163,20 @@ def _all_percent(value: str) -> _Written:
     for sign in ("%", "%25"):
         form = "".join(f"{sign}{byte:02x}" for byte in _utf8(value))
         yield form[: 3 * len(sign) + 6], map(_any_case, form)
+
+
+def _plain_forms(value: str) -> Iterator[str]:
+    """Return the usual forms as plain text, for what is only begun."""
+    data = _utf8(value)
+    yield value
+    yield data.hex()
+    yield quote(data, safe="")
+    yield "".join(f"%{byte:02X}" for byte in data)
+    for shift in range(3):
+        code = b64encode(b"\0" * shift + data).decode()
+        known = code[-(-shift * 8 // 6) :]
+        yield known
+        yield known.translate(str.maketrans("+/", "-_"))
 
 
 def _needle(form: str) -> str:

@@ -1,149 +1,154 @@
 """Claude over the Anthropic Messages API, streaming, one account.
 
 Facts of anthropic 2.10 behind this file: a stream that is cut in good order raises nothing;
-failures in mid-stream are raw httpx2 errors, or a status error with status 200.
+failures in mid-stream are raw httpx2 errors, or a status error with status 200. Its accumulator
+is not used, since it raises on invalid tool JSON, which the model must hear about instead, and
+since it takes a call that the token limit cut for a whole one.
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-from typing import Any
+import json
+from typing import Any, Unpack
 
-from assurebot.errors import ProviderError, ProviderGarbled, ProviderRejected, ProviderUnavailable
 from assurebot.ports import OnText
-from assurebot.providers.anthropic_wire import Answer, body_of
-from assurebot.providers.failures import UNREADABLE, by_status, retry_after
-from assurebot.providers.pricing import Prices
-from assurebot.values import ModelRef, ModelReply, ModelRequest, Usage
-
-URL = "https://api.anthropic.com"
-
-TYPES: dict[str, type[ProviderError]] = {
-    "rate_limit_error": ProviderUnavailable,
-    "overloaded_error": ProviderUnavailable,
-    "timeout_error": ProviderUnavailable,
-    "api_error": ProviderUnavailable,
-    "conflict_error": ProviderUnavailable,
-    "invalid_request_error": ProviderRejected,
-    "authentication_error": ProviderRejected,
-    "billing_error": ProviderRejected,
-    "permission_error": ProviderRejected,
-    "not_found_error": ProviderRejected,
-    "request_too_large": ProviderRejected,
-}
-"""By `error.type`; the status decides where it is missing or new."""
+from assurebot.providers.account import Account, Json, Options
+from assurebot.providers.answer import Answer, StreamingProvider, as_object, described
+from assurebot.providers.pricing import Prices, Tokens
+from assurebot.values import (
+    AssistantMessage,
+    Message,
+    ModelRequest,
+    NativeContent,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
 
 
-class AnthropicProvider:
-    """Asks Claude models of one account.
+class _Account(Account):
+    name = "anthropic"
+    url = "https://api.anthropic.com"
 
-    The SDK (1 s to import) is loaded in a thread on first use. Retries are left to the caller.
-
-    Args:
-        api_key: Given explicitly, so that no profile file or other variable is picked up.
-        prices: What the tokens cost.
-        base_url: A gateway's address, without `/v1`.
-        connect_seconds: Limit for a connection.
-        read_seconds: Limit between two pieces of the answer.
-        answer_seconds: Limit for the whole answer, keep-alives or not.
-    """
-
-    def __init__(
-        self,
-        api_key: str,
-        *,
-        prices: Prices,
-        base_url: str | None = None,
-        connect_seconds: float = 5.0,
-        read_seconds: float = 90.0,
-        answer_seconds: float = 600.0,
-    ) -> None:
-        self._api_key = api_key
-        self._prices = prices
-        self._base_url = base_url or URL
-        self._connect_seconds = connect_seconds
-        self._read_seconds = read_seconds
-        self._answer_seconds = answer_seconds
-        self._lock = asyncio.Lock()
-        self._client: Any = None
-
-    async def warm(self) -> None:
-        """Load the SDK and make the client, so that the first question need not wait for it."""
-        async with self._lock:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._connect)
-
-    def _connect(self) -> Any:
-        httpx2 = importlib.import_module("httpx2")
-        sdk = importlib.import_module("anthropic")
-        client = sdk.AsyncAnthropic(
-            api_key=self._api_key,
-            base_url=self._base_url,
-            max_retries=0,
-            timeout=httpx2.Timeout(self._read_seconds, connect=self._connect_seconds),
-            open_telemetry=False,
-        )
-        # Resources are imported on first access: here, not in the loop.
+    def connect(self, sdk: Any, **options: Any) -> Any:
+        client = sdk.AsyncAnthropic(**options, open_telemetry=False)
         _ = client.messages
         return client
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
 
-    async def ask(self, request: ModelRequest, on_text: OnText) -> ModelReply:
-        """Ask once; see the port for the contract."""
-        await self.warm()
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                answer = await self._stream(request, on_text)
-        except TimeoutError:
-            raise ProviderUnavailable("anthropic: no complete answer in time") from None
-        model = ModelRef(provider="anthropic", name=answer.model or request.model.name)
-        tokens = answer.tokens
-        cost = await self._prices.cost(model, tokens, asked=request.model)
-        usage = Usage(input_tokens=tokens.input, output_tokens=tokens.output, cost_usd=cost)
-        stop, message = answer.finish()
-        return ModelReply(message=message, stop=stop, model=model, usage=usage)
+class _Answer(Answer):
+    """The content blocks grow where they stand; a call's input is text until it is whole."""
 
-    async def _stream(self, request: ModelRequest, on_text: OnText) -> Answer:
-        answer = Answer(on_text)
-        try:
-            stream = await self._client.messages.create(**body_of(request), stream=True)
-            async with stream:
-                async for event in stream:
-                    answer.take(event.to_dict(mode="json", warnings=False))
-        except Exception as error:
-            known = _translated(error)
-            if known is None:
-                raise
-            raise known from error
-        return answer
+    def __init__(self, on_text: OnText) -> None:
+        super().__init__(on_text)
+        self._usage: Json = {}
+
+    def take(self, event: Json) -> None:
+        match event["type"]:
+            case "message_start":
+                self.model = event["message"].get("model") or ""
+                self._use(event["message"])
+            case "content_block_start":
+                self._open(event["content_block"])
+            case "content_block_delta":
+                self._add(self.native[event["index"]], event["delta"])
+            case "content_block_stop":
+                self._close(self.native[event["index"]])
+            case "message_delta":
+                self.ending = event["delta"].get("stop_reason")
+                self._use(event)
+            case _:
+                pass
+
+    def _open(self, block: Json) -> None:
+        self.native.append(block)
+        self.grow(block.get("text", ""))
+        if block["type"] == "tool_use":
+            block["input"] = ""
+
+    def _add(self, block: Json, delta: Json) -> None:
+        kind = delta["type"].removesuffix("_delta")
+        if kind == "input_json":
+            block["input"] += delta["partial_json"]
+        elif kind in {"text", "thinking", "signature"}:
+            block[kind] = block.get(kind, "") + delta[kind]
+        if kind == "text":
+            self.grow(delta["text"])
+
+    def _close(self, block: Json) -> None:
+        if block["type"] == "tool_use":
+            arguments = block["input"] or "{}"
+            self.calls.append(ToolCall(id=block["id"], name=block["name"], arguments=arguments))
+            block["input"] = as_object(arguments)
+
+    def _use(self, source: Json) -> None:
+        # Totals, not steps; what a later event leaves out keeps its value.
+        given = source.get("usage") or {}
+        self._usage |= {name: value for name, value in given.items() if value is not None}
+        if not self._usage:
+            return
+        use = self._usage.get
+        read = int(use("cache_read_input_tokens", 0))
+        written = int(use("cache_creation_input_tokens", 0))
+        self.tokens = Tokens(
+            # The API counts cached tokens apart from the input, we do not.
+            input=int(use("input_tokens", 0)) + read + written,
+            output=int(use("output_tokens", 0)),
+            cache_read=read,
+            cache_write=written,
+        )
 
 
-def _translated(error: Exception) -> ProviderError | None:
-    """Map what the SDK and its HTTP client raise; `None` for what is neither's."""
-    sdk = importlib.import_module("anthropic")
-    httpx2 = importlib.import_module("httpx2")
-    if isinstance(error, sdk.APIStatusError):
-        return _status_error(error)
-    if isinstance(error, (sdk.APIConnectionError, httpx2.TimeoutException)):
-        return ProviderUnavailable(f"anthropic: {type(error).__name__}")
-    if isinstance(error, (sdk.APIError, httpx2.HTTPError)):
-        return ProviderGarbled(f"anthropic: {type(error).__name__}")
-    if isinstance(error, UNREADABLE):
-        return ProviderGarbled(f"anthropic: the answer cannot be read ({type(error).__name__})")
-    return None
+class AnthropicProvider(StreamingProvider):
+    """Asks Claude models of one account; for the arguments see `Account`."""
+
+    resource = "messages"
+    answer = _Answer
+
+    def __init__(self, api_key: str, *, prices: Prices, **options: Unpack[Options]) -> None:
+        super().__init__(_Account(api_key, **options), prices=prices)
+
+    def body(self, request: ModelRequest) -> Json:
+        """See `StreamingProvider`."""
+        body: Json = {
+            "model": request.model.name,
+            "max_tokens": request.max_output_tokens,
+            "messages": [m for m in map(_message, request.messages) if m["content"]],
+            "cache_control": {"type": "ephemeral"},
+        }
+        if request.system:
+            body["system"] = request.system
+        if request.tools:
+            body["tools"] = [described(tool, "input_schema") for tool in request.tools]
+        return body
 
 
-def _status_error(error: Any) -> ProviderError:
-    status, kind, code = int(error.status_code), str(error.type), str(error.error_code or "")
-    family = TYPES.get(kind) or by_status(status)
-    if "spend_limit" in code:
-        # Comes as a 429, but no wait within a turn helps.
-        family = ProviderRejected
-    # The words of the body stay out: they may quote the request.
-    words = f"anthropic: HTTP {status}" + (f" {kind}" if kind in TYPES else "")
-    return family(words, retry_after=retry_after(error.response.headers))
+def _message(message: Message) -> Json:
+    # The API refuses text blocks without a visible character.
+    blocks = [b for b in _blocks(message) if b["type"] != "text" or b["text"].strip()]
+    return {"role": "user" if message.role == "tool" else message.role, "content": blocks}
+
+
+def _blocks(message: Message) -> list[Json]:
+    match message:
+        case UserMessage():
+            return [{"type": "text", "text": part.text} for part in message.parts]
+        case AssistantMessage(native=NativeContent(provider="anthropic", content=content)):
+            blocks: list[Json] = json.loads(content)
+            return blocks
+        case AssistantMessage():
+            calls: list[Json] = [
+                {"type": "tool_use", "id": c.id, "name": c.name, "input": as_object(c.arguments)}
+                for c in message.calls
+            ]
+            return [{"type": "text", "text": message.text}, *calls]
+        case ToolMessage():
+            return [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": result.call_id,
+                    "content": result.text,
+                    "is_error": result.failed,
+                }
+                for result in message.results
+            ]

@@ -30,8 +30,8 @@ class ModelChain:
 
     Unavailable: the fallback at once, then a wait and a new round, until `patience_seconds` since
     the first attempt would be over. Garbled: the same model once more. Rejected: that model is out
-    for this request. What the last attempt raised is raised. One complete answer comes back, and
-    the text shown starts from empty at each attempt.
+    for this request. What the last attempt raised is raised. One complete answer comes back;
+    what a failed attempt showed is taken back.
 
     Args:
         providers: By provider name; one without an account is not in it.
@@ -67,20 +67,22 @@ class ModelChain:
             AuditError: An attempt could not be recorded. Before an attempt: nothing was sent.
         """
         deadline = time.monotonic() + self._patience_seconds
-        shown = _Shown(on_text)
-        refs = list(dict.fromkeys(ref for ref in (request.model, self._fallback) if ref))
         pause, longest = self._pause_seconds
+        refs = list(dict.fromkeys(ref for ref in (request.model, self._fallback) if ref))
         while True:
-            found = await self._round(request, refs, shown)
-            if isinstance(found, ModelReply):
-                return found
-            refs = [ref for ref, error in found.items() if isinstance(error, ProviderUnavailable)]
+            errors: dict[ModelRef, ProviderError] = {}
+            for ref in refs:
+                try:
+                    return await self._answer(replace(request, model=ref), on_text)
+                except (ProviderUnavailable, ProviderRejected) as error:
+                    errors[ref] = error
+            refs = [ref for ref, error in errors.items() if isinstance(error, ProviderUnavailable)]
             if not refs:
-                raise next(reversed(found.values()))
-            demanded = min(found[ref].retry_after or 0.0 for ref in refs)
+                raise next(reversed(errors.values()))
+            demanded = min(errors[ref].retry_after or 0.0 for ref in refs)
             wait = max(demanded, pause * random.uniform(0.5, 1.0))  # noqa: S311 - mere jitter
             if time.monotonic() + wait > deadline:
-                raise found[refs[0]]
+                raise errors[refs[0]]
             await asyncio.sleep(wait)
             pause = min(2 * pause, longest)
 
@@ -91,22 +93,13 @@ class ModelChain:
         for provider in self._providers.values():
             await provider.aclose()
 
-    async def _round(
-        self, request: ModelRequest, refs: list[ModelRef], shown: _Shown
-    ) -> ModelReply | dict[ModelRef, ProviderError]:
-        errors: dict[ModelRef, ProviderError] = {}
-        for ref in refs:
-            asked = replace(request, model=ref)
-            try:
-                try:
-                    return await self._attempt(asked, shown)
-                except ProviderGarbled:
-                    return await self._attempt(asked, shown)
-            except (ProviderUnavailable, ProviderRejected) as error:
-                errors[ref] = error
-        return errors
+    async def _answer(self, request: ModelRequest, on_text: OnText) -> ModelReply:
+        try:
+            return await self._attempt(request, on_text)
+        except ProviderGarbled:
+            return await self._attempt(request, on_text)
 
-    async def _attempt(self, request: ModelRequest, shown: _Shown) -> ModelReply:
+    async def _attempt(self, request: ModelRequest, on_text: OnText) -> ModelReply:
         ref = request.model
         provider = self._providers.get(ref.provider)
         if provider is None:
@@ -119,27 +112,25 @@ class ModelChain:
             model=ref.name,
             trace=request.trace,
         )
-        seq = await self._audit.intent(intent)
-        end = replace(intent, phase="result", closes=seq)
+        end = replace(intent, phase="result", closes=await self._audit.intent(intent))
         began = time.monotonic()
-        shown.restart()
         try:
-            reply = await provider.ask(request, shown)
+            reply = await provider.ask(request, on_text)
         except asyncio.CancelledError:
             with suppress(AuditError):
                 await self._record(replace(end, result="cancelled"), began)
             raise
         except Exception as error:
+            on_text("")
             words = self._redact(str(error))[:ERROR_CHARS]
             await self._record(replace(end, result=type(error).__name__, error=words), began)
             raise
-        usage = reply.usage
         done = replace(
             end,
             result="ok",
             model=reply.model.name,
-            tokens=usage.input_tokens + usage.output_tokens,
-            cost_usd=str(usage.cost_usd),
+            tokens=reply.usage.input_tokens + reply.usage.output_tokens,
+            cost_usd=str(reply.usage.cost_usd),
         )
         await self._record(done, began)
         return reply
@@ -149,32 +140,8 @@ class ModelChain:
         took = round((time.monotonic() - began) * 1000)
         task = asyncio.create_task(self._audit.record(replace(entry, duration_ms=took)))
         self._recording.add(task)
-        task.add_done_callback(self._recorded)
-        done, _ = await asyncio.wait({task}, timeout=RECORD_SECONDS)
-        if not done:
-            raise AuditError("the result of a model call is not recorded yet")
-        task.result()
-
-    def _recorded(self, task: asyncio.Task[int]) -> None:
-        self._recording.discard(task)
-        if not task.cancelled():
-            # Looked at here too, since the one who waited may have been cancelled.
-            task.exception()
-
-
-class _Shown:
-    """Passes the text on and knows whether anything was shown yet."""
-
-    def __init__(self, on_text: OnText) -> None:
-        self._on_text = on_text
-        self._any = False
-
-    def __call__(self, text: str) -> None:
-        self._any = True
-        self._on_text(text)
-
-    def restart(self) -> None:
-        """Show nothing again, if something was shown."""
-        if self._any:
-            self._any = False
-            self._on_text("")
+        task.add_done_callback(self._recording.discard)
+        try:
+            await asyncio.wait_for(asyncio.shield(task), RECORD_SECONDS)
+        except TimeoutError:
+            raise AuditError("the result of a model call is not recorded yet") from None

@@ -1,15 +1,43 @@
-"""What all model APIs have in common when they fail: HTTP statuses, waits, unreadable arguments."""
+"""What goes wrong at a model API, translated once: kinds of errors, statuses, broken streams."""
 
 from __future__ import annotations
 
-import json
+import importlib
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from assurebot.errors import ProviderError, ProviderGarbled, ProviderRejected, ProviderUnavailable
 
-FIRST_ERROR = 400
+KINDS: dict[str, type[ProviderError]] = {
+    "api_error": ProviderUnavailable,
+    "conflict_error": ProviderUnavailable,
+    "overloaded_error": ProviderUnavailable,
+    "rate_limit_error": ProviderUnavailable,
+    "rate_limit_exceeded": ProviderUnavailable,
+    "server_error": ProviderUnavailable,
+    "server_is_overloaded": ProviderUnavailable,
+    "slow_down": ProviderUnavailable,
+    "timeout_error": ProviderUnavailable,
+    "authentication_error": ProviderRejected,
+    "context_length_exceeded": ProviderRejected,
+    "invalid_api_key": ProviderRejected,
+    "invalid_prompt": ProviderRejected,
+    "invalid_request_error": ProviderRejected,
+    "model_not_found": ProviderRejected,
+    "not_found_error": ProviderRejected,
+    "permission_error": ProviderRejected,
+    "request_too_large": ProviderRejected,
+    # The money is used up: a 429 that no wait within a turn helps against.
+    "billing_error": ProviderRejected,
+    "billing_hard_limit_reached": ProviderRejected,
+    "billing_not_active": ProviderRejected,
+    "insufficient_quota": ProviderRejected,
+}
+"""By `code`, else by `type`; the status decides where both are missing or new."""
+
+GOOD = 200
+FIRST_BAD = 300
 FIRST_SERVER_ERROR = 500
 PASSING = frozenset({408, 409, 429})
 
@@ -17,28 +45,65 @@ UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)
 """What reading an answer of a wrong shape raises."""
 
 
-def by_status(status: int) -> type[ProviderError]:
-    """Return the family of an HTTP status; below 400 the error came within a good answer."""
-    if status < FIRST_ERROR:
-        return ProviderGarbled
+def translated(provider: str, error: Exception, *, opened: bool) -> ProviderError | None:
+    """Map what an SDK and its HTTP client raise; `None` for what is neither's.
+
+    Args:
+        provider: Also the name of the SDK's package.
+        error: What was raised.
+        opened: The answer had begun, so a lost connection has cut it.
+    """
+    sdk = importlib.import_module(provider)
+    httpx2 = importlib.import_module("httpx2")
+    words = f"{provider}: {type(error).__name__}"
+    if isinstance(error, (sdk.APITimeoutError, httpx2.TimeoutException)):
+        return ProviderUnavailable(words)
+    if isinstance(error, (sdk.APIConnectionError, httpx2.HTTPError)):
+        return ProviderGarbled(words) if opened else ProviderUnavailable(words)
+    if isinstance(error, sdk.APIError):
+        return _refusal(provider, error)
+    if isinstance(error, UNREADABLE):
+        return ProviderGarbled(f"{provider}: the answer cannot be read ({type(error).__name__})")
+    return None
+
+
+def reported(
+    words: str, *names: str, status: int = GOOD, retry_after: float | None = None
+) -> ProviderError:
+    """Make the error that a provider itself tells of, by the first name in the table.
+
+    Names that are not in it stay out of the text: they may quote the request.
+    """
+    kind = next((name for name in names if name in KINDS), None)
+    family = KINDS[kind] if kind else _by_status(status)
+    return family(f"{words} {kind}" if kind else words, retry_after=retry_after)
+
+
+def _refusal(provider: str, error: Any) -> ProviderError:
+    response = getattr(error, "response", None)
+    status = GOOD if response is None else int(response.status_code)
+    told = reported(
+        f"{provider}: HTTP {status}",
+        *(str(getattr(error, attribute, None)) for attribute in ("code", "type")),
+        status=status,
+        retry_after=None if response is None else _retry_after(response.headers),
+    )
+    if "spend_limit" in str(getattr(error, "error_code", None)):
+        return ProviderRejected(str(told))  # Anthropic's way to say that the money is used up
+    return told
+
+
+def _by_status(status: int) -> type[ProviderError]:
+    if status < FIRST_BAD:
+        return ProviderGarbled  # an error of a new kind within a good answer
     if status in PASSING or status >= FIRST_SERVER_ERROR:
         return ProviderUnavailable
     return ProviderRejected
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the wait in seconds that a response demands, if it does so in a form we trust."""
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(headers.get("retry-after", ""))
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def as_object(arguments: str) -> dict[str, Any]:
-    """Parse arguments of a call; APIs want an object back, so anything else is wrapped in one."""
-    try:
-        value = json.loads(arguments or "{}")
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {"INVALID_JSON": arguments}

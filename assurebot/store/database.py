@@ -1,19 +1,23 @@
-"""The store: SQLAlchemy Core over SQLite, one writer, readers beside it."""
+"""The store: SQLAlchemy Core over SQLite, one writer, readers beside it.
+
+A transaction is one job in a thread. Over aiosqlite each statement crossed to a thread and back
+four times, which took more processor time than all other work on a message (`bench/`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from assurebot.ports import Clock, Counts, Ending, Incoming, Pressed, Spent
 from assurebot.store import facts, folder, history, inbox, outbox
@@ -22,6 +26,9 @@ from assurebot.store.writer import Writer, translated
 from assurebot.values import Exchange, OutboxRow, Piece, Place, Step, StoredEvent, Trace
 
 T = TypeVar("T")
+
+READERS = 2
+"""Threads that read; more would wait for the same two cores."""
 
 
 class SqlStore:
@@ -33,8 +40,12 @@ class SqlStore:
         set_aside: Where a damaged database went at opening, `None` if there was none.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, *, on_full: Callable[[], None] = lambda: None
+    ) -> None:
+        """Prepare to open `path`; `on_full` is called each time its disk turns out to be full."""
         self.set_aside: Path | None = None
+        self._on_full = on_full
         self._path = path
         self._clock = clock
         self._stack = AsyncExitStack()
@@ -50,10 +61,11 @@ class SqlStore:
         async with AsyncExitStack() as stack:
             stack.callback(marker.touch, mode=0o600)
             self._readers = _engine(self._path, begin="BEGIN", readonly=True)
-            stack.push_async_callback(self._readers.dispose)
+            stack.callback(self._readers.dispose)
+            self._reading = stack.enter_context(ThreadPoolExecutor(READERS, "store reader"))
             engine = _engine(self._path, begin="BEGIN IMMEDIATE", readonly=False)
-            stack.push_async_callback(engine.dispose)
-            self._writer = Writer(engine)
+            stack.callback(engine.dispose)
+            self._writer = Writer(engine, self._on_full)
             serving = asyncio.create_task(self._writer.serve(), name="store writer")
             stack.push_async_callback(self._finish, serving)
             await self._writer.run(migrate)
@@ -83,8 +95,9 @@ class SqlStore:
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         try:
-            async with self._readers.connect() as connection:
-                return await connection.run_sync(work)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._reading, _transaction, self._readers, work
+            )
         except (SQLAlchemyError, ValueError) as error:
             raise translated(error) from error
 
@@ -211,12 +224,21 @@ class SqlStore:
         return await self._read(facts.counts)
 
 
-def _engine(path: Path, *, begin: str, readonly: bool) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=2 if readonly else 1, max_overflow=0
+def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.connect() as connection:
+        return work(connection)
+
+
+def _engine(path: Path, *, begin: str, readonly: bool) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=READERS if readonly else 1,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
     )
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _record: object) -> None:
         # The driver's own transactions begin too late; ours begin in the handler below.
         connection.isolation_level = None
@@ -231,7 +253,7 @@ def _engine(path: Path, *, begin: str, readonly: bool) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 

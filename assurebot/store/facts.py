@@ -41,7 +41,7 @@ def counts(connection: Connection) -> Counts:
         .where(inbox.c.state.in_(("open", "dead", "quarantined")))
         .group_by(inbox.c.state)
     )
-    events: dict[str, int] = dict(connection.execute(query).tuples().all())
+    events: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     unsent = connection.execute(
         select(func.count()).select_from(outbox).where(outbox.c.state == "open")
     ).scalar_one()

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, RowMapping, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from assurebot.errors import StoreError
+from assurebot.errors import AlreadyEnded
 from assurebot.ports import Incoming, Spent
 from assurebot.store.codec import EVENT, STEP, dump
 from assurebot.store.schema import inbox, spend, steps
@@ -142,7 +142,7 @@ def end(connection: Connection, event_id: int, error: str | None) -> None:
     """Close an event and drop its steps: what they came to is in the history.
 
     Raises:
-        StoreError: It was closed before; nothing must be said twice.
+        AlreadyEnded: It was closed before; nothing must be said twice.
     """
     closed = connection.execute(
         update(inbox)
@@ -151,7 +151,7 @@ def end(connection: Connection, event_id: int, error: str | None) -> None:
         .returning(inbox.c.id)
     ).scalar_one_or_none()
     if closed is None:
-        raise StoreError(f"event {event_id} was ended before")
+        raise AlreadyEnded(f"event {event_id} was ended before")
     connection.execute(delete(steps).where(steps.c.event_id == event_id))
 
 

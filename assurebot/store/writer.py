@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from assurebot.errors import StoreError
 
@@ -36,7 +37,7 @@ def translated(error: Exception) -> StoreError:
 
 
 class Writer:
-    """Runs transactions in the order they were asked for.
+    """Runs transactions in the order they were asked for, each as one job of a thread of its own.
 
     A caller that is cancelled does not cancel its transaction: it is kept or it is not.
 
@@ -45,13 +46,16 @@ class Writer:
         problem: Why the last transaction failed; `None` after one that did not.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine, on_full: Callable[[], None]) -> None:
         self.commits = 0
         self.problem: str | None = None
         self._engine = engine
+        self._on_full = on_full
+        self._was_full = False
         self._jobs: deque[_Job] = deque()
         self._ready = asyncio.Event()
         self._stopping = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store writer")
 
     async def run(self, work: Callable[[Connection], T], *, shared: bool = False) -> T:
         """Run `work` in a transaction; `shared` ones that wait together share one commit.
@@ -68,7 +72,9 @@ class Writer:
 
     async def serve(self) -> None:
         """Work until `stop`, and then to the end of what was asked before it."""
-        async with self._engine.connect() as connection:
+        loop = asyncio.get_running_loop()
+        connection = await loop.run_in_executor(self._thread, self._engine.connect)
+        try:
             while self._jobs or not self._stopping:
                 await self._ready.wait()
                 batch = self._next_batch()
@@ -76,6 +82,9 @@ class Writer:
                     await self._commit(connection, batch)
                 elif not self._stopping:
                     self._ready.clear()
+        finally:
+            await loop.run_in_executor(self._thread, connection.close)
+            self._thread.shutdown()
 
     def stop(self) -> None:
         """Take no more work; `serve` returns when the rest is done."""
@@ -88,19 +97,34 @@ class Writer:
             batch.append(self._jobs.popleft())
         return batch
 
-    async def _commit(self, connection: AsyncConnection, batch: Sequence[_Job]) -> None:
+    async def _commit(self, connection: Connection, batch: Sequence[_Job]) -> None:
         try:
-            async with connection.begin():
-                results = await connection.run_sync(lambda sync: [job.work(sync) for job in batch])
-        except (SQLAlchemyError, StoreError, ValueError) as error:
+            results = await asyncio.get_running_loop().run_in_executor(
+                self._thread, _transaction, connection, batch
+            )
+        except Exception as error:  # noqa: BLE001 - it goes to the callers; the writer must live
             failure = translated(error)
             self.problem = None if isinstance(error, StoreError) else str(failure)
+            self._note_full(error)
             for job in batch:
                 if not job.done.done():
                     job.done.set_exception(failure)
             return
         self.commits += 1
         self.problem = None
+        self._was_full = False
         for job, result in zip(batch, results, strict=True):
             if not job.done.done():
                 job.done.set_result(result)
+
+    def _note_full(self, error: Exception) -> None:
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            if not self._was_full:
+                self._on_full()
+            self._was_full = True
+
+
+def _transaction(connection: Connection, batch: Sequence[_Job]) -> list[Any]:
+    with connection.begin():
+        return [job.work(connection) for job in batch]

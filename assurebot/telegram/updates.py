@@ -57,8 +57,8 @@ def arrival(raw: Raw, me: Self, now: datetime) -> Arrival:
     sender = _sender(body)
     chat_id, user_id = _number(chat, "id"), _number(sender, "id")
     kind = _chat_kind(chat.get("type"))
-    if what == "stopped_message_generation" and user_id is None:
-        user_id = chat_id  # it comes from private chats only, where both are the same number
+    if what == "stopped_message_generation" and kind == "private":
+        user_id = chat_id  # it names no sender; in private both are the same number
     names = (sender.get(name) for name in ("first_name", "last_name"))
     return Arrival(
         source="telegram",

@@ -138,9 +138,9 @@ class Intake:
         self._told = [at for at in self._told if now - at < HOUR]
         if about in self._known or len(self._told) >= NOTICES_PER_HOUR:
             return
-        self._known.add(about)
         piece = Piece(text=text)
         rows = await self._store.say(self._owner, [piece], Trace(), once=f"notice:{about}")
+        self._known.add(about)
         if rows:
             self._told.append(now)
             self._outbox.push(rows)

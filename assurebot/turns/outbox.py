@@ -37,6 +37,7 @@ class Outbox:
         pace: Pace,
         plain: Split,
         owner: Place,
+        disk_seconds: float,
     ) -> None:
         self._store = store
         self._chat = chat
@@ -45,6 +46,7 @@ class Outbox:
         self._pace = pace
         self._plain = plain
         self._owner = owner
+        self._disk_seconds = disk_seconds
         self._queues: dict[int, deque[OutboxRow]] = {}
         self._drafts: dict[int, int] = {}
         self._frozen: dict[int, float] = {}
@@ -102,7 +104,7 @@ class Outbox:
             except (AuditError, StoreError) as error:
                 # Nothing left, or nothing is known of it: the disk has to recover first.
                 log.warning("a message waits for the disk", error=str(error))
-                await asyncio.sleep(5)
+                await asyncio.sleep(self._disk_seconds)
             except Exception:
                 log.exception("a message could not be handled", row=queue[0].id)
                 await self._give_up(queue.popleft(), "internal error")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,6 +22,10 @@ log = structlog.get_logger(__name__)
 STOP_SECONDS = 1.5
 """A stopped turn that has not ended by itself after this is left behind."""
 
+SUSPECT_STARTS = 3
+"""An event that was running at so many crashes is worked alone from then on, before all others:
+what brings the program down shall count against itself, and not against what ran beside it."""
+
 STOPPED = "⏹ Stopped."
 
 
@@ -29,6 +34,7 @@ class _Lane:
     """One conversation.
 
     Attributes:
+        task: Serves the queue.
         note: Why the running turn was cancelled, to be told; `None` when the program stops.
         left_behind: Set when a cancelled turn does not end.
     """
@@ -36,6 +42,7 @@ class _Lane:
     queue: deque[StoredEvent] = field(default_factory=deque)
     current: StoredEvent | None = None
     turn: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] | None = None
     note: str | None = None
     left_behind: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,7 +65,9 @@ class Runner:
         self._outbox = outbox
         self._render = render
         self._owner = owner
+        self._max_turns = max_turns
         self._slots = asyncio.Semaphore(max_turns)
+        self._suspects = asyncio.Lock()
         self._door: asyncio.Queue[StoredEvent] = asyncio.Queue()
         self._lanes: dict[str, _Lane] = {}
         self._cut_at_start: set[int] = set()
@@ -93,14 +102,18 @@ class Runner:
             lane = self._lanes.get(key)
             if lane is None:
                 lane = self._lanes[key] = _Lane()
-                lanes.create_task(self._serve(key, lane, worker, preview), name=f"lane {key}")
+                serving = self._serve(key, lane, worker, preview)
+                lane.task = lanes.create_task(serving, name=f"lane {key}")
             lane.queue.append(stored)
             if self._held_by is not None:
                 lanes.create_task(self._say_held(stored))
 
         async with asyncio.TaskGroup() as lanes:
             # A stop that was not carried out any more comes before what it was to stop.
-            for stored in sorted(left, key=lambda each: not urgent(each.event)):
+            # Then what has to be alone, while nothing else runs.
+            for stored in sorted(
+                left, key=lambda each: (not urgent(each.event), each.starts < SUSPECT_STARTS)
+            ):
                 start(stored)
             while True:
                 stored = await self._door.get()
@@ -110,12 +123,10 @@ class Runner:
     async def _serve(
         self, key: str, lane: _Lane, worker: Worker, preview: Callable[[Place, Trace], Preview]
     ) -> None:
-        while lane.queue:
+        while lane.queue and not self._closing:
             await self._go.wait()
-            async with self._slots:
-                if self._closing:
-                    return
-                if self._held_by is not None:
+            async with self._slot(lane.queue[0]):
+                if not self._may_start():
                     continue
                 lane.current = lane.queue.popleft()
                 try:
@@ -123,6 +134,21 @@ class Runner:
                 finally:
                     lane.current = lane.turn = lane.note = None
         del self._lanes[key]
+
+    @asynccontextmanager
+    async def _slot(self, stored: StoredEvent) -> AsyncIterator[None]:
+        """Wait for a slot, or for all of them where the event has to be alone."""
+        if stored.starts < SUSPECT_STARTS:
+            async with self._slots:
+                yield
+            return
+        async with self._suspects, AsyncExitStack() as stack:
+            for _ in range(self._max_turns):
+                await stack.enter_async_context(self._slots)
+            yield
+
+    def _may_start(self) -> bool:
+        return not self._closing and self._held_by is None
 
     async def _one(
         self,
@@ -152,7 +178,10 @@ class Runner:
         elif lane.note is not None:
             await worker.work(stored, shown, lane.note)
         else:
-            await self._store.release(stored.id)
+            try:
+                await self._store.release(stored.id)
+            except StoreError as error:
+                log.warning("a start was not taken back", turn=stored.id, reason=str(error))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         """Hold a task that does not end until it does."""
@@ -218,13 +247,15 @@ class Runner:
     async def drain(self, grace_seconds: float) -> None:
         """Start nothing more; give running turns some time, then put them off until next time."""
         self._closing = True
-        turns = {lane.turn for lane in self._lanes.values() if lane.turn is not None}
+        lanes = [lane for lane in self._lanes.values() if lane.turn is not None]
+        turns = {lane.turn for lane in lanes if lane.turn is not None}
         if turns:
             _, late = await asyncio.wait(turns, timeout=grace_seconds)
             for turn in late:
                 turn.cancel()
-            if late:
-                await asyncio.wait(late, timeout=STOP_SECONDS)
+            # Not the turns alone: their lanes have to take the counted starts back.
+            serving = {lane.task for lane in lanes if lane.task is not None}
+            await asyncio.wait(serving, timeout=STOP_SECONDS)
 
     async def _end(self, lane: _Lane, note: str) -> None:
         turn = lane.turn

@@ -14,6 +14,7 @@ import structlog
 from assurebot.agent.history import KEPT_EXCHANGES, conversation
 from assurebot.agent.loop import Agent, Turn
 from assurebot.errors import (
+    AlreadyEnded,
     AuditError,
     ChatError,
     LimitReached,
@@ -101,8 +102,10 @@ class Worker:
         clock: Clock,
         render: Renderer,
         redact: Redact,
+        redact_cut: Redact,
         owner: Place,
         turn_seconds: float,
+        disk_seconds: float,
         submit: Callable[[StoredEvent], None],
     ) -> None:
         self._agent = agent
@@ -115,8 +118,10 @@ class Worker:
         self._clock = clock
         self._render = render
         self._redact = redact
+        self._redact_cut = redact_cut
         self._owner = owner
         self._turn_seconds = turn_seconds
+        self._disk_seconds = disk_seconds
         self._submit = submit
 
     async def work(self, stored: StoredEvent, preview: Preview, cut: str | None = None) -> None:
@@ -136,13 +141,16 @@ class Worker:
                     await self._cut_short(stored, preview, cut)
                 else:
                     await self._attempt(stored, preview)
+            except AlreadyEnded:
+                log.warning("an event was ended by other hands", turn=stored.id)
+                return
             except (AuditError, StoreError) as error:
                 if self._audit.problem() is None and self._store.problem() is None:
                     errors += 1  # the disk is well: this event itself cannot be stored or read
                 log.warning("an event waits for the disk", turn=stored.id, error=str(error))
                 with suppress(StoreError):  # a full disk is no fault of the event
                     await self._store.release(stored.id)
-                await asyncio.sleep(5)
+                await asyncio.sleep(self._disk_seconds)
             except Exception as error:
                 log.exception("an event raised", turn=stored.id)
                 errors = await self._count(stored, type(error).__name__, errors)
@@ -211,7 +219,7 @@ class Worker:
 
     async def _cut_short(self, stored: StoredEvent, preview: Preview, note: str) -> None:
         """End a turn that was stopped: what it had said so far is sent and remembered."""
-        said = "\n\n".join(part for part in (self._redact(preview.text), note) if part)
+        said = "\n\n".join(part for part in (self._redact_cut(preview.text), note) if part)
         exchange = Exchange(
             id=stored.id,
             at=self._clock.now(),
@@ -228,7 +236,7 @@ class Worker:
         event = stored.event
         pressed = await self._store.button(event.press)
         note = "This button is no longer in use."
-        if pressed is not None and pressed.event.event.actor == event.actor:
+        if pressed is not None and pressed.event.event.actor.user_id == event.actor.user_id:
             key = f"again:{event.press}"
             again = replace(pressed.event.event, key=key, received_at=event.received_at)
             incoming = Incoming(

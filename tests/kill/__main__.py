@@ -14,18 +14,18 @@ from collections import Counter
 from pathlib import Path
 
 from tests.kill.count import Verdict, count_answers, judge
-from tests.kill.play import ASSUREBOT, PLAIN_BOT, Played, Program, play
+from tests.kill.lives import ASSUREBOT, PLAIN_BOT, Program
+from tests.kill.play import Played, play
 from tests.kill.points import ANY, NAMED, START, plan
 from tests.kill.story import messages
 
 
-def run(program: Program, seed: int, updates: int, kills: int, folder: Path) -> Played:
+async def run(program: Program, seed: int, updates: int, kills: int, folder: Path) -> Played:
     """Play one run; the same seed gives the same messages and the same kills."""
     rng = random.Random(seed)  # noqa: S311 - it has to be repeatable, not secret
     story = messages(rng, updates)
     chosen = plan(rng, kills, updates, named=program.named)
-    folder.mkdir()
-    return asyncio.run(play(program, folder, story, chosen))
+    return await play(program, folder, story, chosen)
 
 
 def main() -> int:
@@ -41,17 +41,25 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kill-") as scratch:
         folder = given.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        broken = 0
-        for seed in range(given.first_seed, given.first_seed + given.seeds):
-            played = run(ASSUREBOT, seed, given.updates, given.kills, folder / f"assurebot-{seed}")
-            verdict = judge(played)
-            _print(ASSUREBOT, seed, given, played, verdict)
-            broken += len(verdict.broken)
-        for seed in range(given.first_seed, given.first_seed + given.seeds * (not given.alone)):
-            played = run(PLAIN_BOT, seed, given.updates, given.kills, folder / f"plain-{seed}")
-            _print(PLAIN_BOT, seed, given, played, None)
+        seeds = range(given.first_seed, given.first_seed + given.seeds)
+        broken = sum(asyncio.run(_both(given, seed, folder)) for seed in seeds)
     print("every rule held" if not broken else f"{broken} rules were broken")
     return 1 if broken else 0
+
+
+async def _both(given: argparse.Namespace, seed: int, folder: Path) -> int:
+    """Run both programs side by side; return how many rules ours broke."""
+    programs = (ASSUREBOT,) if given.alone else (ASSUREBOT, PLAIN_BOT)
+    runs = await asyncio.gather(
+        *(
+            run(program, seed, given.updates, given.kills, folder / f"{program.name}-{seed}")
+            for program in programs
+        )
+    )
+    verdict = judge(runs[0])
+    for program, played in zip(programs, runs, strict=True):
+        _print(program, seed, given, played, verdict if program is ASSUREBOT else None)
+    return len(verdict.broken)
 
 
 def _print(
@@ -60,7 +68,7 @@ def _print(
     answers = verdict.answers if verdict else count_answers(played)
     print(f"\n{program.name}, seed {seed}: {given.updates} updates, {given.kills} kills")
     hits = Counter(played.hits)
-    order = [*(NAMED if program.named else ()), ANY, START]
+    order = [*NAMED, ANY, START] if program.named else [ANY]
     shown = [f"{point} {hits.pop(point, 0)}" for point in order]
     print("  killed:", ", ".join([*shown, *(f"{point} {n}" for point, n in hits.items())]))
     rows: dict[str, object] = {"lost": answers.lost}

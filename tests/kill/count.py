@@ -48,7 +48,7 @@ class Effects:
 
     Attributes:
         doubled: Effects that happened more than once.
-        untold: Effects that never happened, and the answer does not say so.
+        untold: Answered messages that miss an effect without saying so.
         unasked: Effects that nobody asked for.
         unrecorded: Effects without an intent in the audit log.
     """
@@ -103,11 +103,12 @@ def count_answers(played: Played) -> Answers:
 def count_effects(played: Played, interrupted: frozenset[int]) -> Effects:
     """Compare the counting file with what was asked for, told and recorded."""
     done = Counter(_pairs(played.effects))
+    answered = {done_number(message.text) for sent in played.answers.values() for message in sent}
     asked = {effect for message in played.messages for effect in message.effects}
     missing = {number for number, _ in asked - set(done)}
     return Effects(
         doubled=sum(count > 1 for count in done.values()),
-        untold=len(missing - interrupted),
+        untold=len((missing & answered) - interrupted),
         unasked=len(set(done) - asked),
         unrecorded=len(set(done) - _intents(played.data)),
     )

@@ -1,7 +1,4 @@
-"""The real program as a child process that kills itself at the moment it was told to.
-
-`python -m tests.kill.daemon`; everything comes from the environment.
-"""
+"""The real program in a child process that kills itself at the moment it was told to."""
 
 from __future__ import annotations
 
@@ -10,14 +7,16 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import anthropic  # noqa: F401 - the program imports it late; children start with it imported
 import structlog
 
 from assurebot.app import Parts, serve
-from assurebot.ports import Clock, Ending, Incoming, ToolContext, ToolOutput
+from assurebot.ports import Ending, Incoming, ToolContext, ToolOutput
 from assurebot.settings import load_settings
 from assurebot.store.database import SqlStore
 from assurebot.turns.pace import Rate, Rates
@@ -73,8 +72,8 @@ class KillingStore(SqlStore):
     leaves such a line in place: the system has it, if not the disk.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, trigger: Trigger, marked: Path) -> None:
-        super().__init__(path, clock)
+    def __init__(self, *given: Any, trigger: Trigger, marked: Path, **more: Any) -> None:
+        super().__init__(*given, **more)
         self._trigger = trigger
         self._marked = marked
         self._chats: dict[int, int] = {}
@@ -117,21 +116,22 @@ class KillingStore(SqlStore):
         return rows
 
 
-async def _main() -> None:
+async def _serve(environment: Mapping[str, str]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    trigger = Trigger(os.environ)
+    trigger = Trigger(environment)
     free = Rate(seconds=0.0, burst=1_000_000)
     parts = Parts(
-        tools=[CountingTool(Path(os.environ[EFFECTS]), trigger)],
-        store=partial(KillingStore, trigger=trigger, marked=Path(os.environ[MARKED])),
+        tools=[CountingTool(Path(environment[EFFECTS]), trigger)],
+        store=partial(KillingStore, trigger=trigger, marked=Path(environment[MARKED])),
         rates=Rates(private=free, group=free, overall=free),
         preview=PreviewTimes(first=60.0),
     )
-    await serve(load_settings(os.environ), stop, parts)
+    await serve(load_settings(environment), stop, parts)
 
 
-if __name__ == "__main__":
+def main(environment: Mapping[str, str]) -> None:
+    """Run until SIGTERM, or until the kill."""
     level = structlog.make_filtering_bound_logger(logging.WARNING)
     structlog.configure(wrapper_class=level)
-    asyncio.run(_main())
+    asyncio.run(_serve(environment))

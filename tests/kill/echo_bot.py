@@ -1,13 +1,13 @@
-"""A plain python-telegram-bot program as a child process, for comparison.
+"""A plain python-telegram-bot program in a child process, for comparison.
 
-`python -m tests.kill.echo_bot`. Everything is the library's default: it keeps updates in memory
+Everything is the library's default: it keeps updates in memory
 and has them acknowledged before they are worked.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import Mapping
 
 from telegram import Update
 from telegram.ext import Application, ContextTypes, MessageHandler, filters
@@ -24,14 +24,10 @@ async def answer(update: Update, _context: ContextTypes.DEFAULT_TYPE) -> None:
     await message.reply_text(f"done {message.text.split()[0]}")
 
 
-def main() -> None:
+def main(environment: Mapping[str, str]) -> None:
     """Poll until a signal comes."""
-    address = os.environ["TELEGRAM_API_URL"]
-    builder = Application.builder().token(os.environ["TELEGRAM_BOT_TOKEN"])
+    address = environment["TELEGRAM_API_URL"]
+    builder = Application.builder().token(environment["TELEGRAM_BOT_TOKEN"])
     application = builder.base_url(f"{address}/bot").base_file_url(f"{address}/file/bot").build()
     application.add_handler(MessageHandler(filters.TEXT, answer))
     application.run_polling()
-
-
-if __name__ == "__main__":
-    main()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from assurebot.demo.model import ModelServer
@@ -19,42 +18,19 @@ from assurebot.demo.telegram_chats import SentMessage
 from assurebot.demo.telegram_faults import Drop, Fault
 from assurebot.demo.telegram_wire import Received
 from tests.kill.daemon import EFFECTS, MARKED
-from tests.kill.points import ANY, NAMED, SEND, START, Kill, as_environment
+from tests.kill.lives import Life, Program, start
+from tests.kill.points import ANY, SEND, START, Kill, as_environment
 from tests.kill.story import CHATS, Message, done_number, script
 
-ROOT = Path(__file__).parents[2]
 AUDIT_KEY = "the kill harness knows this key, 0123456789"
 
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.03
 """Between two messages of the steady stream."""
-START_SECONDS = 1.5
+START_SECONDS = 0.5
 """Kills `while starting` come within this after the process was made."""
-HIT_SECONDS = 20.0
+HIT_SECONDS = 10.0
 """A named point that is not passed so long after the last message is missed."""
 STOP_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """A program that is put to the test.
-
-    Attributes:
-        named: It knows the named kill points; else it is killed at any moment only.
-        idle_seconds: When nothing was answered for so long, the rest counts as lost.
-    """
-
-    name: str
-    module: str
-    named: bool
-    idle_seconds: float
-
-
-ASSUREBOT = Program(
-    name="AssureBot", module="tests.kill.daemon", named=True, idle_seconds=20.0
-)
-PLAIN_BOT = Program(
-    name="python-telegram-bot echo", module="tests.kill.echo_bot", named=False, idle_seconds=2.0
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,24 +68,6 @@ class Played:
         return self.folder / "marked"
 
 
-@dataclass(slots=True, kw_only=True)
-class _Life:
-    """One process and what befalls it."""
-
-    process: asyncio.subprocess.Process
-    kill: Kill | None
-    polled: asyncio.Event = field(default_factory=asyncio.Event)
-    sends: int = 0
-    killed: bool = False
-
-    def end(self) -> None:
-        """Kill it from outside."""
-        if self.process.returncode is None:
-            self.killed = True
-            with suppress(ProcessLookupError):
-                self.process.kill()
-
-
 class Play:
     """Plays one run."""
 
@@ -122,7 +80,7 @@ class Play:
         self._to_say = list(reversed(messages))
         self._unanswered = {message.number for message in messages}
         self._progress = asyncio.Event()
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._hits: Counter[str] = Counter()
         self._odd_exits: list[int] = []
 
@@ -135,9 +93,13 @@ class Play:
         self._telegram.on_call("sendMessage", self._before_send)
         self._telegram.on_call("sendMessage", self._after_send, "after")
         async with self._telegram, self._model:
-            for left, kill in zip(range(len(kills), 0, -1), kills, strict=True):
-                await self._one_life(kill, len(self._to_say) // (left + 1))
-            await self._last_life()
+            try:
+                for left, kill in zip(range(len(kills), 0, -1), kills, strict=True):
+                    await self._one_life(kill, len(self._to_say) // (left + 1))
+                await self._last_life()
+            finally:
+                if self._life is not None:
+                    self._life.end()
             answers = {chat_id: self._telegram.messages(chat_id) for chat_id in CHATS}
         return Played(
             messages=self._messages,
@@ -154,17 +116,17 @@ class Play:
     async def _one_life(self, kill: Kill, share: int) -> None:
         """Start the program, let people write, and see it die; what was not said then is said."""
         until = len(self._to_say) - share
-        life = await self._start(kill)
+        life = self._start(kill)
         tasks = [asyncio.create_task(self._write_to(life, until))]
         if kill.point in (ANY, START):
             tasks.append(asyncio.create_task(_end_later(life, kill, share)))
         else:
             tasks.append(asyncio.create_task(_end_if_missed(life, tasks[0])))
-        code = await life.process.wait()
+        code = await life.wait()
         await _cancelled(tasks)
         if code != -signal.SIGKILL:
             self._odd_exits.append(code)
-        elif life.killed and kill.point in NAMED and kill.point != SEND:
+        elif life.missed:
             self._hits[f"missed: {kill.point}"] += 1
         else:
             self._hits[kill.point] += 1
@@ -173,63 +135,57 @@ class Play:
             self._say_next()
 
     async def _last_life(self) -> None:
-        life = await self._start(None)
+        life = self._start(None)
         try:
             await self._write_to(life, 0)
-            while self._unanswered and life.process.returncode is None:
+            while self._unanswered and life.alive:
                 self._progress.clear()
                 async with asyncio.timeout(self._program.idle_seconds):
                     await self._progress.wait()
         except TimeoutError:
             pass  # what is unanswered now counts as lost
-        with suppress(ProcessLookupError):
-            life.process.terminate()
+        life.stop()
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                code = await life.process.wait()
+                code = await life.wait()
         except TimeoutError:
             life.end()
-            code = await life.process.wait()
+            code = await life.wait()
         if code:
             self._odd_exits.append(code)
 
-    async def _start(self, kill: Kill | None) -> _Life:
-        with (self._folder / "output").open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self._program.module,
-                cwd=ROOT,
-                env=self._environment(kill),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        self._life = _Life(process=process, kill=kill)
+    def _start(self, kill: Kill | None) -> Life:
+        output = self._folder / "output"
+        self._life = start(self._program, self._environment(kill), output, kill)
         return self._life
 
     def _environment(self, kill: Kill | None) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return kept | as_environment(kill) | {
-            "TELEGRAM_BOT_TOKEN": self._telegram.token,
-            "TELEGRAM_API_URL": self._telegram.api_url,
-            "ALLOWED_USERS": ",".join(map(str, CHATS)),
-            "ANTHROPIC_API_KEY": "sk-no-key-at-all-123456",
-            "ANTHROPIC_BASE_URL": self._model.url,
-            "AI_PRICE": "0,0",
-            "AUDIT_KEY": AUDIT_KEY,
-            "DATA_DIR": str(self._folder / "data"),
-            "PORT": "0",
-            EFFECTS: str(self._folder / "effects"),
-            MARKED: str(self._folder / "marked"),
-        }
+        return (
+            kept
+            | as_environment(kill)
+            | {
+                "TELEGRAM_BOT_TOKEN": self._telegram.token,
+                "TELEGRAM_API_URL": self._telegram.api_url,
+                "ALLOWED_USERS": ",".join(map(str, CHATS)),
+                "ANTHROPIC_API_KEY": "sk-no-key-at-all-123456",
+                "ANTHROPIC_BASE_URL": self._model.url,
+                "AI_PRICE": "0,0",
+                "AUDIT_KEY": AUDIT_KEY,
+                "DATA_DIR": str(self._folder / "data"),
+                "PORT": "0",
+                EFFECTS: str(self._folder / "effects"),
+                MARKED: str(self._folder / "marked"),
+            }
+        )
 
     # --- people
 
-    async def _write_to(self, life: _Life, until: int) -> None:
+    async def _write_to(self, life: Life, until: int) -> None:
         """Say one message after the other, from the first poll on, until so many are left."""
-        async with asyncio.timeout(STOP_SECONDS):
-            await life.polled.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await life.polled.wait()
         while len(self._to_say) > until:
             self._say_next()
             await asyncio.sleep(PAUSE_SECONDS)
@@ -260,31 +216,33 @@ class Play:
 
     def _is_killing_send(self, *, late: bool) -> bool:
         life = self._life
-        if life is None or life.kill is None or life.killed:
+        if life is None or life.kill is None:
             return False
         if life.kill.point != SEND or life.kill.late != late:
             return False
         life.sends += 1
         if life.sends == life.kill.at:
             life.end()
-        return life.killed
+        return life.sends == life.kill.at
 
 
-async def _end_later(life: _Life, kill: Kill, share: int) -> None:
+async def _end_later(life: Life, kill: Kill, share: int) -> None:
     """Kill at a moment that was drawn, whatever the program is at."""
     if kill.point == START:
         await asyncio.sleep(kill.fraction * START_SECONDS)
     else:
-        async with asyncio.timeout(STOP_SECONDS):
-            await life.polled.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await life.polled.wait()
         await asyncio.sleep(kill.fraction * share * PAUSE_SECONDS)
     life.end()
 
 
-async def _end_if_missed(life: _Life, writing: asyncio.Task[None]) -> None:
+async def _end_if_missed(life: Life, writing: asyncio.Task[None]) -> None:
     """Kill a program that does not come to its point."""
     await asyncio.wait({writing})
     await asyncio.sleep(HIT_SECONDS)
+    life.missed = True
     life.end()
 
 
@@ -303,5 +261,6 @@ async def play(
     messages: Sequence[Message],
     kills: Sequence[Kill],
 ) -> Played:
-    """Play one run in an empty folder."""
+    """Play one run in a new folder."""
+    await asyncio.to_thread(folder.mkdir)
     return await Play(program, folder, messages).run(kills)

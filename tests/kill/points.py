@@ -40,10 +40,10 @@ class Kill:
     fraction: float = 0.0
 
 
-def plan(rng: random.Random, kills: int, updates: int, named: bool) -> list[Kill]:
-    """Choose the kills of one run; with `named`, each named point has its turn.
+def plan(rng: random.Random, kills: int, updates: int, *, named: bool) -> list[Kill]:
+    """Choose the kills of one run, spread over its updates; with `named` each point has its turn.
 
-    Hits are few enough that one life's share of the updates brings them about.
+    The hits are as many as one life's share of the updates brings about, or fewer.
     """
     share = updates // (kills + 1)
     points = list(islice(cycle((*NAMED, ANY, START)), kills)) if named else [ANY] * kills
@@ -53,7 +53,7 @@ def plan(rng: random.Random, kills: int, updates: int, named: bool) -> list[Kill
     for point in points:
         seen[point] = seen.get(point, rng.randrange(2)) + 1
         # Updates may come in batches, so the intake is passed less often than the rest.
-        most = max(1, share // 8) if point == INTAKE else max(2, share // 3)
+        most = max(1, share // 8 if point == INTAKE else share * 4 // 5)
         chosen.append(
             Kill(
                 point=point,

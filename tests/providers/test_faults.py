@@ -43,7 +43,7 @@ CASES = {
         turn=Turn(status=429, error_type="rate_limit_error", retry_after="inf"),
         family=ProviderUnavailable,
         anthropic="HTTP 429 rate_limit_error",
-        openai="HTTP 429",
+        openai="HTTP 429 rate_limit_error",
     ),
     "529": Case(
         turn=Turn(status=529, error_type="overloaded_error"),
@@ -55,7 +55,7 @@ CASES = {
         turn=Turn(status=500),
         family=ProviderUnavailable,
         anthropic="HTTP 500 api_error",
-        openai="HTTP 500",
+        openai="HTTP 500 api_error",
     ),
     "502 with a page": Case(
         turn=Turn(status=502, html=True),
@@ -244,7 +244,7 @@ async def test_spent_account_is_no_passing_trouble(wire: Wire, turn: Turn, words
     ("wire", "words"),
     [
         ("anthropic", "anthropic: unknown stop reason"),
-        ("chat", "openai: the answer broke off"),
+        ("chat", "openai: unknown stop reason"),
     ],
 )
 async def test_unknown_end_is_no_end(wire: Wire, words: str) -> None:

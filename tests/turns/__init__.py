@@ -1,0 +1,1 @@
+"""Tests of the durable path from event to answer."""

@@ -16,7 +16,7 @@ from assurebot.values import (
     ToolMessage,
     ToolSpec,
     UserMessage,
-    is_untrusted,
+    is_tainted,
     untrusted,
 )
 
@@ -57,7 +57,8 @@ class Recall:
         exchange = await self._store.exchange(context.place, wanted)
         if exchange is None:
             raise ToolError(f"this conversation has no exchange {wanted} or before it")
-        return ToolOutput(text=_shown(exchange), label=_label(exchange))
+        label = untrusted("recalled") if any(map(is_tainted, exchange.messages)) else OWNER
+        return ToolOutput(text=_shown(exchange), label=label)
 
 
 def _shown(exchange: Exchange) -> str:
@@ -78,18 +79,3 @@ def _lines(message: Message) -> list[str]:
             return [f"{result.name} gave: {result.text}" for result in message.results]
         case _:
             assert_never(message)
-
-
-def _label(exchange: Exchange) -> str:
-    labels: list[str] = []
-    for message in exchange.messages:
-        match message:
-            case UserMessage():
-                labels += [part.label for part in message.parts]
-            case AssistantMessage():
-                labels.append(message.label)
-            case ToolMessage():
-                labels += [result.label for result in message.results]
-            case _:
-                assert_never(message)
-    return untrusted("recalled") if any(map(is_untrusted, labels)) else OWNER

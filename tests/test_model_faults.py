@@ -1,0 +1,280 @@
+"""The model fails, breaks off, or talks nonsense: no tool runs by halves, and the user hears."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from assurebot.agent.history import INTERRUPTED
+from assurebot.demo.model import Ask, Call, Turn, always, sequence
+from assurebot.store.codec import EXCHANGE, dump
+from assurebot.values import (
+    AssistantMessage,
+    Exchange,
+    Message,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    ToolResult,
+    UserMessage,
+)
+from tests.doubles import CallingTool
+from tests.scripts import by_words, steps
+from tests.world import World, quick, running
+
+ACT = Call(name="act", arguments='{"x": 1}')
+DOWN = Turn(status=529, error_type="overloaded_error", retry_after="120")
+"""Longer than anybody is asked to wait: the turn ends at once."""
+
+
+def acting() -> CallingTool:
+    """A tool that does what it is asked for."""
+
+    async def act(_arguments: str) -> str:
+        return "acted"
+
+    return CallingTool(act)
+
+
+def results(world: World, kind: str) -> list[str]:
+    """The results of one kind in the audit."""
+    return [line["result"] for line in world.audit(type=kind, phase="result")]
+
+
+@pytest.mark.parametrize("fault", ["cut", "drop", "nonsense", "error_event", "half_call"])
+async def test_stream_that_breaks_in_a_tool_call_runs_nothing(tmp_path: Path, fault: str) -> None:
+    """A call of a broken answer is not run; the model is asked again, and there is one answer."""
+    tool = acting()
+    broken = Turn(text="I will", calls=(ACT,), fault=fault)  # type: ignore[arg-type] # from above
+    script = sequence([broken, Turn(text="Done without.")])
+    async with running(tmp_path, script, parts=quick(tools=[tool])) as world:
+        answer = await world.ask("act")
+        await world.stop()
+        if fault == "half_call":  # a proper end at the token limit: what there is, is said
+            assert answer.text.startswith("I will\n\n✂️ The answer was cut at its length limit")
+        else:
+            assert answer.text == "Done without."
+            assert len(world.model.requests) == 2
+        assert (tool.calls, world.audit(type="tool"), len(world.texts())) == ([], [], 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, "rate_limit_error"), (529, "overloaded_error"), (500, "api_error")]
+)
+async def test_passing_errors_are_waited_out(tmp_path: Path, status: int, kind: str) -> None:
+    """A model that is down for a moment costs a moment; each attempt is recorded."""
+    down = Turn(status=status, error_type=kind)
+    async with running(tmp_path, sequence([down, Turn(text="fine")])) as world:
+        assert (await world.ask("hello")).text == "fine"
+        await world.stop()
+        assert results(world, "model") == ["ProviderUnavailable", "ok"]
+
+
+async def test_model_that_stays_down_is_told_and_can_be_tried_again(tmp_path: Path) -> None:
+    """The turn ends with a message and a button; pressing it works the same words once more."""
+    async with running(tmp_path, always(DOWN)) as world:
+        answer = await world.ask("hello")
+        assert answer.text.startswith("⚠️ The model cannot be reached")
+        assert [button.label for button in answer.buttons] == ["🔁 Try again"]
+        await world.stop()
+        assert world.rows("SELECT state, errors FROM inbox") == [("done", 0)]
+        world.model.script = by_words({})
+        await world.start()
+        query = world.owner.press(answer.message_id, "🔁 Try again")
+        again = await world.answer(contains="hello")
+        second = world.owner.press(answer.message_id, "🔁 Try again")
+        await world.ask("more", "more")
+        assert world.telegram.toast(query) == "Trying again."
+        assert world.telegram.toast(second) == "It was tried again already."
+        assert world.texts() == [answer.text, again.text, "more"]
+
+
+async def test_button_is_for_the_one_who_asked(tmp_path: Path) -> None:
+    """Nobody else in the group can use it; whoever asked can, even under a new name."""
+    async with running(tmp_path, always(DOWN), ALLOWED_CHATS="-1001") as world:
+        world.telegram.group(-1001)
+        world.user.say("@stand_in_bot hello", -1001)
+        answer = await world.answer(-1001, "cannot be reached")
+        world.model.script = by_words({})
+        theirs = world.owner.press(answer.message_id, "🔁 Try again", -1001)
+        await world.ask("between", "between")
+        assert world.telegram.toast(theirs) == "This button is no longer in use."
+        world.user.wire["first_name"] = "Benjamin"
+        world.user.press(answer.message_id, "🔁 Try again", -1001)
+        await world.answer(-1001, "hello", after=answer.message_id)
+
+
+async def test_rejected_key_is_told(tmp_path: Path) -> None:
+    """An error that no retry mends is asked for once, and said without the words of the server."""
+    refused = Turn(status=401, error_type="authentication_error")
+    async with running(tmp_path, always(refused)) as world:
+        answer = await world.ask("hello")
+        assert answer.text == (
+            "⚠️ The model did not answer: anthropic: HTTP 401 authentication_error."
+        )
+        assert len(world.model.requests) == 1
+
+
+async def test_empty_answer_is_not_silence(tmp_path: Path) -> None:
+    """An answer without text or call is told to the user, and the next turn works."""
+    async with running(tmp_path, sequence([Turn(), Turn(), Turn(text="fine")])) as world:
+        first = await world.ask("hello")
+        assert first.text
+        assert (await world.ask("again", "fine")).text == "fine"
+
+
+@pytest.mark.parametrize("arguments", ['{"x": ', "[1, 2]", "", "nonsense", '"text"'])
+async def test_invalid_arguments_are_told_to_the_model(tmp_path: Path, arguments: str) -> None:
+    """Arguments that are not what the tool takes fail in words, and the turn goes on."""
+
+    def script(ask: Ask) -> Turn:
+        if ask.tool_results:
+            return Turn(text=f"It said: {ask.tool_results[-1]}")
+        return Turn(calls=(Call(name="recall", arguments=arguments),))
+
+    async with running(tmp_path, script) as world:
+        answer = await world.ask("hello")
+        assert answer.text == 'It said: recall needs {"id": <number of the exchange>}'
+        assert len(world.model.requests) == 2
+
+
+async def test_endless_tool_calls_meet_the_limit_of_steps(tmp_path: Path) -> None:
+    """A model that calls tools for ever is ended at MAX_STEPS, and the user is told which limit."""
+    tool = acting()
+    script = always(Turn(calls=(ACT,)))
+    async with running(tmp_path, script, parts=quick(tools=[tool]), MAX_STEPS="7") as world:
+        answer = await world.ask("act")
+        assert answer.text == "⏱ I stopped at the limit of 7 steps (MAX_STEPS)."
+        assert len(world.model.requests) + len(tool.calls) == 7
+
+
+async def test_many_calls_at_once_meet_the_limit_of_steps(tmp_path: Path) -> None:
+    """Calls beyond the limit in one answer are not run."""
+    tool = acting()
+    script = always(Turn(calls=(ACT,) * 50))
+    async with running(tmp_path, script, parts=quick(tools=[tool]), MAX_STEPS="5") as world:
+        await world.ask("act", "the limit of 5 steps (MAX_STEPS)")
+        assert (len(world.model.requests), len(tool.calls)) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [Turn(delay_seconds=60), Turn(chunks=("x ",) * 600, chunk_seconds=0.1)],
+    ids=["silent", "drip"],
+)
+async def test_turn_that_takes_too_long_is_ended(tmp_path: Path, turn: Turn) -> None:
+    """TURN_TIMEOUT ends a turn whether the model is silent or drips; the limit is named."""
+    async with running(tmp_path, always(turn), TURN_TIMEOUT="1") as world:
+        answer = await world.ask("hello")
+        assert answer.text.endswith("⏱ I stopped at the limit of 1 s (TURN_TIMEOUT).")
+        async with asyncio.timeout(2):
+            await world.model.gone.wait()
+
+
+async def test_tool_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    """A tool that takes too long is ended at its own limit, and the turn goes on."""
+
+    async def sleep(_arguments: str) -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    def script(ask: Ask) -> Turn:
+        return Turn(text=ask.tool_results[-1]) if ask.tool_results else Turn(calls=(ACT,))
+
+    tool = CallingTool(sleep, timeout_seconds=0.1)
+    async with running(tmp_path, script, parts=quick(tools=[tool])) as world:
+        assert (await world.ask("act")).text == "no end after 0.1 s"
+        await world.stop()
+        assert results(world, "tool") == ["timeout"]
+
+
+CALL = ToolCall(id="c1", name="act", arguments="{}")
+RESULT = ToolMessage(results=(ToolResult(call_id="c1", name="act", text="acted"),))
+SAID = UserMessage(parts=(TextPart(text="words"),))
+CALLING = AssistantMessage(text="", calls=(CALL,))
+DONE = AssistantMessage(text="done")
+
+
+async def remember(world: World, *messages: Message) -> None:
+    """Put messages in the place of those of the first turn."""
+    await world.ask("hello")
+    await world.stop()
+    exchange = Exchange(id=1, at=datetime.now(UTC), messages=messages)
+    world.rows("UPDATE history SET body = ?", dump(EXCHANGE, exchange))
+    await world.start()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (RESULT, SAID, DONE),
+        (CALLING, SAID, DONE),
+        (CALLING, RESULT, SAID, DONE),
+        (SAID, CALLING, SAID, DONE),
+        (SAID, RESULT, CALLING, RESULT, DONE),
+        (SAID, CALLING, RESULT, RESULT, DONE),
+        (SAID, CALLING),
+        (SAID, CALLING, RESULT),
+        (SAID, AssistantMessage(text="")),
+        (SAID, CALLING, CALLING, RESULT, DONE),
+    ],
+)
+async def test_broken_history_is_mended(tmp_path: Path, messages: tuple[Message, ...]) -> None:
+    """Orphans of calls and results at any place of the history do not stop the next turn."""
+    async with running(tmp_path) as world:
+        await remember(world, *messages)
+        await world.ask("and now?", "and now?")
+        check_pairs(world.model.requests[-1].raw["messages"])
+
+
+def check_pairs(messages: list[dict[str, object]]) -> None:
+    """See that a conversation is one that the API accepts."""
+    assert messages[0]["role"] == "user"
+    open_calls: list[object] = []
+    for message in messages:
+        content = message["content"]
+        blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        assert blocks
+        assert all(block["text"] for block in blocks if block["type"] == "text")
+        found = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        assert found == open_calls, json.dumps(messages)
+        open_calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    assert open_calls == []
+
+
+async def test_missing_result_is_told_as_unknown(tmp_path: Path) -> None:
+    """A stored call without a result comes to the model as interrupted, outcome unknown."""
+    async with running(tmp_path) as world:
+        await remember(world, SAID, CALLING, DONE)
+        await world.ask("and now?", "and now?")
+        assert INTERRUPTED in str(world.model.requests[-1].raw["messages"])
+
+
+async def test_fallback_answers_once(tmp_path: Path) -> None:
+    """When the model is down its fallback answers, as one answer."""
+
+    def script(ask: Ask) -> Turn:
+        return DOWN if "sonnet" in ask.model else Turn(text="from the other")
+
+    async with running(tmp_path, script, AI_FALLBACK_MODEL="claude-haiku-5-5") as world:
+        assert (await world.ask("hello")).text == "from the other"
+        assert len(world.texts()) == 1
+
+
+async def test_texts_between_calls_are_all_said(tmp_path: Path) -> None:
+    """What the model says before and after its calls comes as one answer, in order."""
+    tool = acting()
+
+    def turns() -> Iterator[Turn]:
+        yield Turn(text="Let me see.", calls=(ACT,))
+        yield Turn(text="Once more.", calls=(ACT,))
+        yield Turn(text="There.")
+
+    async with running(tmp_path, steps(turns), parts=quick(tools=[tool])) as world:
+        assert (await world.ask("act")).text == "Let me see.\n\nOnce more.\n\nThere."
+        assert tool.calls == ['{"x": 1}', '{"x": 1}']
