@@ -83,7 +83,7 @@ class Parts:
         preview: How an answer in the making shows.
         poll: How polling waits.
         holder_seconds: How long to wait for another process on the same data.
-        grace_seconds: What running turns get at a stop.
+        grace_seconds: What running turns, and unsent messages at most, get at a stop.
         disk_seconds: How long work waits when a disk takes nothing.
     """
 
@@ -399,5 +399,5 @@ async def _drain(runner: Runner, outbox: Outbox, grace_seconds: float) -> None:
     """Let running turns and their answers go out, for as long as a stop may take."""
     await runner.drain(grace_seconds)
     with suppress(TimeoutError):
-        async with asyncio.timeout(OUTBOX_GRACE_SECONDS):
+        async with asyncio.timeout(min(OUTBOX_GRACE_SECONDS, grace_seconds)):
             await outbox.wait_idle()

@@ -153,7 +153,7 @@ async def test_poll_that_ignores_its_limit_ends_the_program(tmp_path: Path) -> N
 
 async def test_flood_control_freezes_a_chat_for_as_long_as_demanded(tmp_path: Path) -> None:
     """The row waits for its moment, over a restart too; other chats go on, drafts stop."""
-    async with running(tmp_path, ALLOWED_USERS="42,43,44") as world:
+    async with running(tmp_path, parts=quick(grace_seconds=0.2), ALLOWED_USERS="42,43,44") as world:
         other = world.telegram.person(44)
         serial = 0
         for person, seconds in ((world.owner, 13_938), (world.user, 149)):
@@ -195,7 +195,7 @@ async def test_flood_control_without_a_sound_wait_is_retried_soon(
 
 async def test_absurd_flood_control_is_bounded(tmp_path: Path) -> None:
     """No wait is longer than a day, whatever is demanded."""
-    async with running(tmp_path) as world:
+    async with running(tmp_path, parts=quick(grace_seconds=0.2)) as world:
         world.telegram.faults.add("sendMessage", 1, flood(10**6))
         world.owner.say("hello")
         await world.meanwhile(world.telegram.wait_for("sendMessage"))

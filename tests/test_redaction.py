@@ -15,8 +15,8 @@ from urllib.parse import quote, unquote_to_bytes
 from assurebot.demo.model import Ask, Call, ModelServer, Turn
 from assurebot.demo.telegram import TelegramServer
 from tests.doubles import CallingTool
-from tests.scripts import by_words, steps
-from tests.world import API_KEY, LIMIT_SECONDS, World, quick, running
+from tests.scripts import LIMIT_SECONDS, by_words, steps
+from tests.world import API_KEY, World, quick, running
 
 TOKEN = "555000111:AAH-canary_token-0123456789abcdefXYZ"
 AUDIT_KEY = "canary-audit-key/with+odd=chars-0123456789"

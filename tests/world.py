@@ -23,6 +23,7 @@ from assurebot.settings import Settings, load_settings
 from assurebot.telegram.poller import PollTimes
 from assurebot.turns.pace import Rate, Rates
 from assurebot.turns.preview import PreviewTimes
+from tests.scripts import LIMIT_SECONDS
 
 T = TypeVar("T")
 Line = dict[str, Any]
@@ -36,8 +37,6 @@ FREE = Rate(seconds=0.0, burst=1_000)
 UNLIMITED = Rates(private=FREE, group=FREE, overall=FREE)
 QUICK_PREVIEW = PreviewTimes(first=0.01, drafts=0.02, edits=0.05, typing=0.2, renewal=0.5)
 QUICK_POLL = PollTimes(wait=5, backoff=(0.05, 0.1), conflict=0.1)
-
-LIMIT_SECONDS = 10.0
 
 
 def quick(**fields: Any) -> Parts:

@@ -93,7 +93,6 @@ class _Talk:
     key: str = field(default_factory=lambda: secrets.token_hex(8))
     own: list[Message] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
     tokens: int = 0
 
     def everything(self) -> tuple[Message, ...]:
@@ -206,10 +205,11 @@ class Agent:
             results.append(result)
             if result.failed and result.text == INTERRUPTED:
                 # Here and not where it is found: another restart may come before the answer.
-                talk.notices.append(
+                talk.texts.append(
                     f"⚠️ `{call.name}` was interrupted by a restart. Whether it took effect is "
                     "unknown; it was not run again."
                 )
+                talk.say("")
         talk.own.append(ToolMessage(results=tuple(results)))
         following = n + 1 + len(reply.message.calls)
         await talk.journal.note(*talk.unsaved, ModelStep(n=following))
@@ -316,7 +316,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _outcome(talk: _Talk, reply: ModelReply) -> Outcome:
-    notices = list(talk.notices)
+    notices = []
     if reply.stop == "max_tokens":
         notices.append("✂️ The answer was cut at its length limit (MAX_OUTPUT_TOKENS).")
     if reply.stop == "refusal" and not talk.texts:

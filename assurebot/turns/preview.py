@@ -123,11 +123,11 @@ class Preview:
             return text
         if self._place.private:
             draft_id = self._trace.turn or 1
+            self.shown += 1  # before it leaves: one that is cut off may show all the same
             await self._chat.draft(self._place, draft_id, piece.text, piece.entities)
-            self.shown += 1
         elif text != seen:
-            await self._write(piece)
             self.shown += 1
+            await self._write(piece)
         return text
 
     async def _piece(self, text: str) -> Piece | None:

@@ -27,6 +27,7 @@ from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.preview import INLINE_CHARS, Preview
 from assurebot.values import (
+    OWNER,
     AssistantMessage,
     AuditEntry,
     Button,
@@ -39,6 +40,7 @@ from assurebot.values import (
     StoredEvent,
     Trace,
     UserMessage,
+    untrusted,
 )
 
 log = structlog.get_logger(__name__)
@@ -208,9 +210,9 @@ class Worker:
         except LimitReached as error:
             await self._cut_short(stored, preview, f"⏱ I stopped at {error}.")
         except ProviderUnavailable as error:
-            await self._offer_again(stored, f"⚠️ The model cannot be reached: {error}.")
+            await self._offer_again(stored, preview, f"⚠️ The model cannot be reached: {error}.")
         except ProviderError as error:
-            await self._offer_again(stored, f"⚠️ The model did not answer: {error}.")
+            await self._offer_again(stored, preview, f"⚠️ The model did not answer: {error}.")
         else:
             exchange = Exchange(id=stored.id, at=self._clock.now(), messages=outcome.messages)
             await self._end(
@@ -223,11 +225,17 @@ class Worker:
         exchange = Exchange(
             id=stored.id,
             at=self._clock.now(),
-            messages=(UserMessage(parts=stored.event.parts), AssistantMessage(text=said)),
+            # What it was made from is not known here any more, so it counts as made from all.
+            messages=(
+                UserMessage(parts=stored.event.parts),
+                AssistantMessage(text=said, label=untrusted("answer") if preview.text else OWNER),
+            ),
         )
         await self._end(stored, said, exchange=exchange, preview=preview)
 
-    async def _offer_again(self, stored: StoredEvent, text: str) -> None:
+    async def _offer_again(self, stored: StoredEvent, preview: Preview, note: str) -> None:
+        """End a turn that the model did not answer; what was done and said before is sent."""
+        text = "\n\n".join(part for part in (preview.text, note) if part)
         button = Button(label="🔁 Try again", id=secrets.token_urlsafe(12))
         await self._end(stored, text, buttons=(button,))
 
@@ -255,13 +263,17 @@ class Worker:
     async def _bury(self, stored: StoredEvent, why: str) -> None:
         log.error("an event is dead", turn=stored.id, why=why)
         await self._end(
-            stored, "⚠️ I could not work on this message and gave it up. It is kept.", error=why
+            stored,
+            "⚠️ I could not work on this message and gave it up. It is kept. "
+            "If it had begun anything, that may have taken effect.",
+            error=why,
         )
         if stored.event.place != self._owner:
             piece = Piece(
                 text=f"⚠️ Event {stored.id} of chat {stored.event.place.key} is dead: {why}"
             )
-            rows = await self._store.say(self._owner, [piece], Trace(turn=stored.id))
+            once = f"dead:{stored.id}"
+            rows = await self._store.say(self._owner, [piece], Trace(turn=stored.id), once=once)
             self._outbox.push(rows)
 
     async def _end(

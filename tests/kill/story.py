@@ -56,7 +56,7 @@ def messages(rng: random.Random, count: int) -> tuple[Message, ...]:
 
 def done_number(text: str) -> int | None:
     """Return the number of the message that a text answers; `None` if it answers none."""
-    found = _DONE.match(text)
+    found = _DONE.search(text)
     return None if found is None else int(found[1])
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from assurebot.demo.model import Ask, Call, Turn, always
 from tests.doubles import CallingTool
-from tests.scripts import Gate, by_words
-from tests.world import LIMIT_SECONDS, OWNER, USER, quick, running
+from tests.scripts import LIMIT_SECONDS, Gate, by_words
+from tests.world import OWNER, USER, quick, running
 
 
 async def hang(_arguments: str) -> str:
@@ -38,8 +38,8 @@ async def test_unknown_outcome_is_told_after_a_second_crash_too(tmp_path: Path) 
         world.model.script = always(Turn(text="I see."))
         await world.start(polls=False)
         assert (await world.answer()).text == (
-            "I see.\n\n⚠️ act was interrupted by a restart. Whether it took effect is unknown; "
-            "it was not run again."
+            "⚠️ act was interrupted by a restart. Whether it took effect is unknown; "
+            "it was not run again.\n\nI see."
         )
         assert len(tool.calls) == 1
 
