@@ -8,14 +8,19 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from assurebot import __version__
 from assurebot.errors import AuditError, ConfigError, DataHeld
 
 EXIT_OK, EXIT_CRASH, EXIT_CONFIG, EXIT_HELD = 0, 1, 2, 3
 """Exit codes, as the README names them; 1 also means that a check found something wrong."""
+
+
+STRAY_SECONDS = 1.0
+"""How long tasks that are left over at the end may take to end."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +105,7 @@ def _run(_arguments: argparse.Namespace) -> int:
         await serve(settings, _stop_on_signals())
 
     try:
-        asyncio.run(until_signal())
+        asyncio.run(without_strays(until_signal(), log.critical))
     except Exception as error:
         cause = _refusal(error)
         if cause is not None:
@@ -108,6 +113,27 @@ def _run(_arguments: argparse.Namespace) -> int:
         log.exception("AssureBot crashed")
         return EXIT_CRASH
     return EXIT_OK
+
+
+async def without_strays(main: Coroutine[Any, Any, None], tell: Callable[..., object]) -> None:
+    """Run `main`; if a task outlives it and ignores a cancel, tell so and end the process at once.
+
+    `asyncio.run` would wait for such a task for ever, and nobody would start the program anew.
+    """
+    try:
+        await main
+    finally:
+        error = sys.exc_info()[1]
+        strays = asyncio.all_tasks() - {asyncio.current_task()}
+        for stray in strays:
+            stray.cancel()
+        deaf = (await asyncio.wait(strays, timeout=STRAY_SECONDS))[1] if strays else set()
+        if deaf:
+            names = sorted(task.get_name() for task in deaf)
+            tell("ending without tasks that do not end", tasks=names, exc_info=error)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(EXIT_OK if error is None else EXIT_CRASH)
 
 
 def _refusal(error: BaseException) -> ConfigError | DataHeld | None:

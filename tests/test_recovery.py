@@ -1,22 +1,16 @@
-"""What cannot be worked is set aside and told, and the next one runs; a bad disk stops effects."""
+"""What cannot be worked is set aside and told, and the next one runs."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assurebot.app import serve
 from assurebot.demo.model import Ask, Call, Turn
-from assurebot.errors import ConfigError
 from tests.doubles import CallingTool
 from tests.scripts import by_words
-from tests.world import OWNER, USER, World, quick, running
+from tests.world import OWNER, USER, quick, running
 
 
 def acting(ask: Ask) -> Turn:
@@ -146,127 +140,3 @@ async def test_answer_that_was_committed_is_sent_after_a_crash(tmp_path: Path) -
         await world.start()
         await world.ask("two", "two")
         assert world.texts() == ["one", "one", "two"]
-
-
-@pytest.mark.parametrize("damage", ["truncated", "random", "header"])
-async def test_damaged_database_is_set_aside_and_told(tmp_path: Path, damage: str) -> None:
-    """The damaged file is kept under a name that the owner reads; the program begins anew."""
-    async with running(tmp_path) as world:
-        await world.ask("one")
-        await world.stop()
-        whole = world.database.read_bytes()
-        bad = {
-            "truncated": whole[: len(whole) // 2 + 100],
-            "random": os.urandom(len(whole)),
-            "header": b"x" * 100 + whole[100:],
-        }[damage]
-        world.database.write_bytes(bad)
-        await world.start()
-        notice = await world.answer(contains="The database was damaged.")
-        (kept,) = world.folder.glob("assurebot.db.damaged-*")
-        assert (kept.name in notice.text, kept.read_bytes()) == (True, bad)
-        await world.ask("two", "two")
-        assert len(world.model.requests[-1].user_texts) == 1
-        await world.stop()
-        assert [line["evidence"] for line in world.audit(type="error")] == [kept.name]
-
-
-async def test_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
-    """The start is refused in words, and the file is left as it was."""
-    async with running(tmp_path) as world:
-        await world.stop()
-        world.rows("UPDATE facts SET value = '99' WHERE name = 'schema'")
-        with pytest.raises((ConfigError, ExceptionGroup)) as caught:
-            async with asyncio.timeout(10):
-                await serve(world.settings, asyncio.Event(), world.parts)
-        assert "schema 99" in str(_leaf(caught.value))
-        assert world.rows("SELECT value FROM facts WHERE name = 'schema'") == [("99",)]
-
-
-def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder of its own with little room; skipped where nothing may be mounted."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False, timeout=10)
-    except OSError as error:
-        pytest.skip(f"a small disk cannot be mounted: {error}")
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["/bin/umount", "-l", str(folder)], check=True, timeout=10)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no room on the disk of a folder."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (65_536, 4_096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return ballast
-
-
-async def test_database_on_a_full_disk_takes_nothing_and_loses_nothing(small_disk: Path) -> None:
-    """What cannot be stored is not acknowledged and not answered; the owner is told once."""
-    async with running(small_disk) as world:
-        await world.ask("one")
-        ballast = fill(small_disk)
-        for number in range(20):
-            world.owner.say(f"{number} " + "x" * 4_000)
-        await world.answer(contains="The disk is full.")
-        body = await world.wait_health(503)
-        assert set(body["problems"]) & {"store", "audit", "telegram"}
-        pending = world.telegram.pending()
-        asked = len(world.model.requests)
-        ballast.unlink()
-        await world.answer(contains="19 x", timeout_seconds=20)
-        assert pending + asked > 1
-        await world.wait_health(200)
-        await world.stop()
-        assert [text.split()[0] for text in world.texts() if "x" in text.split()[-1]] == [
-            str(number) for number in range(20)
-        ]
-        assert sum("disk is full" in text for text in world.texts()) == 1
-        assert unpaired(world) == []
-
-
-async def test_audit_on_a_full_disk_stops_all_effects(tmp_path: Path, small_disk: Path) -> None:
-    """The reserve is used and the owner told; after that nothing is done that has no line."""
-    path = str(small_disk / "audit.jsonl")
-    async with running(tmp_path, AUDIT_LOG_PATH=path) as world:
-        await world.ask("one")
-        ballast = fill(small_disk)
-        for number in range(30):
-            world.owner.say(f"{number} " + "x" * 4_000)
-        await world.answer(contains="The disk is full.")
-        await world.wait_health(503, "cannot be written")
-        done = (len(world.model.requests), len(world.texts()))
-        world.user.say("in the dark")
-        await world.taken()
-        await asyncio.sleep(0.2)
-        assert (len(world.model.requests), len(world.texts())) == done
-        ballast.unlink()
-        await world.answer(contains="29 x", timeout_seconds=20)
-        await world.stop()
-        assert sum("disk is full" in text for text in world.texts()) == 1
-        assert len(world.texts()) == 32
-        assert unpaired(world) == []
-
-
-def unpaired(world: World) -> list[object]:
-    """Intents without a result, and results that close nothing or the same."""
-    lines = world.audit()
-    intents = [line["seq"] for line in lines if line.get("phase") == "intent"]
-    return sorted(set(intents) ^ {line["closes"] for line in lines if "closes" in line})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 
@@ -205,6 +206,45 @@ async def test_tool_that_was_cut_off_is_repeated_only_if_it_may(
                 "it was not run again.\n\n"
                 "It gave: Interrupted by a restart; the outcome is unknown. It was not run again."
             )
+
+
+DEAF = """
+import asyncio
+from assurebot.cli import without_strays
+
+async def deaf():
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+
+async def main():
+    asyncio.create_task(deaf(), name="deaf one")
+    await asyncio.sleep(0)
+    {end}
+
+asyncio.run(without_strays(main(), lambda *args, **more: print(*args, more["tasks"])))
+"""
+
+
+@pytest.mark.parametrize(("end", "code"), [("return", 0), ("raise LookupError", 1)])
+async def test_process_ends_even_if_a_task_does_not(end: str, code: int) -> None:
+    """What was left behind cannot keep the process from ending; the exit code stays true."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", DEAF.replace("{end}", end)), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(10):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, output) == (
+        code,
+        b"ending without tasks that do not end ['deaf one']\n",
+    )
 
 
 async def test_second_process_waits_names_the_holder_and_gives_up(tmp_path: Path) -> None:

@@ -1,72 +1,53 @@
-"""Files of the audit log: their names, modes and locks, reading backward, and the write seam."""
+"""Files of the audit log: their names, modes and key, whole writes, and reading backward."""
 
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, takewhile
+from os.path import samestat
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-from assurebot.audit.lines import MAX_LINE_BYTES, LineError
+from assurebot.audit.chain import MAX_LINE_BYTES
 from assurebot.errors import AuditError
 
-RESERVE_BYTES = 64 * 1024
-_BLOCK_BYTES = 64 * 1024
+_BLOCK_BYTES = 256 * 1024
 _KEY_BYTES = 32
 
 
-class Appendable(Protocol):
-    """An open log file; the seam through which tests bring about failures of the disk."""
+class LogFile(io.FileIO):
+    """An open file; the seam through which tests bring about failures of the disk."""
 
-    def write(self, data: bytes) -> int:
-        """Append and return how many bytes were taken, which may be fewer."""
-        ...
+    def write_all(self, data: bytes) -> None:
+        """Write all of it; after a short write the rest fails on its own if the disk is full."""
+        while data:
+            data = data[self.write(data) :]
 
     def fsync(self) -> None:
         """Return once everything written is on the disk."""
-        ...
-
-    def truncate(self, size: int) -> None:
-        """Cut the file to `size` bytes."""
-        ...
-
-    def close(self) -> None:
-        """Close it; never raises."""
-        ...
+        os.fsync(self.fileno())
 
 
-OpenAppend = Callable[[Path], Appendable]
+OpenAppend = Callable[[Path], LogFile]
 
 
-@dataclass(frozen=True, slots=True)
-class _Descriptor:
-    fd: int
-
-    def write(self, data: bytes) -> int:
-        return os.write(self.fd, data)
-
-    def fsync(self) -> None:
-        os.fsync(self.fd)
-
-    def truncate(self, size: int) -> None:
-        os.ftruncate(self.fd, size)
-
-    def close(self) -> None:
-        # All that mattered was fsynced before, and the descriptor is gone either way.
-        with suppress(OSError):
-            os.close(self.fd)
-
-
-def open_append(path: Path) -> Appendable:
+def open_append(path: Path) -> LogFile:
     """Open a file for appending, mode 0600, made if it is not there; links are not followed."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    return LogFile(path, "ab", opener=open_private)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file for its owner alone, whatever its mode was; links are not followed."""
+    fd = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     os.fchmod(fd, 0o600)
-    return _Descriptor(fd)
+    return fd
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +56,54 @@ class Names:
 
     current: Path
 
-    @property
-    def folder(self) -> Path:
-        """Where all of them are."""
-        return self.current.parent
-
     def beside(self, suffix: str) -> Path:
-        """Return the side file with this suffix: `lock`, `key`, `reserve`, `next` and so on."""
+        """Return the side file with this suffix: `lock`, `key`, `reserve` or `next`."""
         return self.current.with_name(f"{self.current.name}.{suffix}")
+
+    def free(self, kind: str) -> Path:
+        """Return a side file name that is not taken yet: `torn-1`, `torn-2` and so on."""
+        paths = (self.beside(f"{kind}-{number}") for number in count(1))
+        return next(path for path in paths if not path.exists())
 
     def rotated(self, number: int) -> Path:
         """Return the name of an earlier file."""
-        stem, suffix = self.current.stem, self.current.suffix
-        return self.current.with_name(f"{stem}.{number:06d}{suffix}")
+        return self.current.with_name(f"{self.current.stem}.{number:06d}{self.current.suffix}")
 
     def all_rotated(self) -> list[tuple[int, Path]]:
-        """List the earlier files that are there, oldest first."""
-        if not self.folder.is_dir():
-            return []
+        """List the earlier files that are there with their numbers, oldest first."""
         stem, suffix = re.escape(self.current.stem), re.escape(self.current.suffix)
         pattern = re.compile(rf"{stem}\.([0-9]{{6,}}){suffix}", re.ASCII)
-        found = ((pattern.fullmatch(path.name), path) for path in self.folder.iterdir())
+        found = ((pattern.fullmatch(path.name), path) for path in self.current.parent.glob("*"))
         return sorted((int(match[1]), path) for match, path in found if match)
 
-    def newest_first(self) -> list[Path]:
-        """List all files of the log that are there, the current one first."""
-        current = [self.current] if self.current.exists() else []
-        return current + [path for _, path in reversed(self.all_rotated())]
+    @contextmanager
+    def open_current(self) -> Iterator[tuple[BinaryIO | None, list[tuple[int, Path]]]]:
+        """Open the current file, if it is there, and list the files before it.
 
-    def free(self, suffix: str) -> Path:
-        """Return a side file name that is not taken yet: the suffix and a number."""
-        number = 1
-        while (path := self.beside(f"{suffix}-{number}")).exists():
-            number += 1
-        return path
+        A rotation may be giving it a number just now, or do so while it is read.
+        """
+        if not self.current.exists():
+            yield None, self.all_rotated()
+            return
+        with self.current.open("rb", _BLOCK_BYTES) as file:
+            here = os.fstat(file.fileno())
+            before = takewhile(lambda one: not samestat(one[1].stat(), here), self.all_rotated())
+            yield file, list(before)
+
+
+def take_lock(path: Path) -> io.FileIO:
+    """Lock a file against every other process; closing it unlocks.
+
+    Raises:
+        AuditError: Another writer has it.
+    """
+    file = open_append(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise AuditError(f"another writer holds {path}") from error
+    return file
 
 
 def sync_folder(folder: Path) -> None:
@@ -120,43 +115,22 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a whole file, mode 0600, and fsync it; what a crash left under the name goes.
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in place, durably and at once.
 
     Raises:
-        OSError: It could not be written; nothing is left under the name.
+        OSError: It could not be written; nothing of it is left.
     """
-    path.unlink(missing_ok=True)
+    made = path.with_name(f"{path.name}.new")
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with LogFile(made, "wb", opener=open_private) as file:
+            file.write_all(data)
+            file.fsync()
+        made.replace(path)
     except OSError:
-        path.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
         raise
-
-
-def take_lock(path: Path) -> int:
-    """Lock a file against every other process and return its descriptor; closing it unlocks.
-
-    Raises:
-        AuditError: Another writer has it.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(fd, 20).decode("ascii", "replace").strip()
-        os.close(fd)
-        if isinstance(error, BlockingIOError):
-            raise AuditError(f"another writer (process {holder}) holds {path}") from error
-        raise
-    with suppress(OSError):  # a full disk has no room for the number; the lock holds without it
-        os.ftruncate(fd, 0)
-        os.write(fd, b"%d\n" % os.getpid())
-    return fd
+    sync_folder(path.parent)
 
 
 def read_key(path: Path) -> bytes:
@@ -179,54 +153,30 @@ def make_key(path: Path) -> bytes:
     """Return the key beside the log at `path`; it is made, once, if there is none."""
     place = Names(path).beside("key")
     if not place.exists():
-        made = Names(path).beside("key-made")
-        write_new(made, secrets.token_bytes(_KEY_BYTES).hex().encode() + b"\n")
-        made.replace(place)
-        sync_folder(place.parent)
+        write_whole(place, secrets.token_bytes(_KEY_BYTES).hex().encode() + b"\n")
     return read_key(path)
 
 
-def make_reserve(path: Path) -> bool:
-    """Take up the space that is freed on a full disk; false if there is none."""
-    if path.exists() and path.stat().st_size == RESERVE_BYTES:
-        return True
-    try:
-        # Random bytes, because a file system that compresses would keep no room for zeros.
-        write_new(path, secrets.token_bytes(RESERVE_BYTES))
-    except OSError:
-        return False
-    return True
+def lines_backward(file: BinaryIO) -> Iterator[bytes]:
+    r"""Yield the lines of a file, last one first, `\n` included where it is there.
 
-
-def free_reserve(path: Path) -> bool:
-    """Give the reserved space back; false if it had been given back before."""
-    try:
-        path.unlink()
-        sync_folder(path.parent)
-    except OSError:
-        return False
-    return True
-
-
-def lines_backward(file: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
-    r"""Yield offset and bytes of each line before `end`, last one first, `\n` included.
-
-    Only the very last line can come without its `\n`.
-
-    Raises:
-        LineError: A line is longer than any that is ever written.
+    Before a line longer than any that is ever written it ends, with the piece of it read so far.
     """
-    rest, start = b"", end
-    while start > 0:
-        stop = start + len(rest)
-        step = min(start, max(_BLOCK_BYTES, len(rest)))
-        start -= step
+    start, rest = os.fstat(file.fileno()).st_size, b""
+    while start and len(rest) <= MAX_LINE_BYTES:
+        end, start = start, max(0, start - _BLOCK_BYTES)
         file.seek(start)
-        pieces = (file.read(step) + rest).split(b"\n")
-        lines = [piece + b"\n" for piece in pieces[:-1]] + [pieces[-1]] * bool(pieces[-1])
-        if max(map(len, lines)) > MAX_LINE_BYTES:
-            raise LineError("is longer than any line of an audit log")
-        rest = lines.pop(0) if start else b""
-        for line in reversed(lines):
-            stop -= len(line)
-            yield stop, line
+        rest, *lines = io.BytesIO(file.read(end - start) + rest).readlines()
+        yield from reversed(lines)
+    if rest:
+        yield rest
+
+
+def all_backward(names: Names) -> Iterator[bytes]:
+    """Yield the lines of all files, last one first."""
+    with names.open_current() as (current, rotated):
+        if current:
+            yield from lines_backward(current)
+    for _, path in reversed(rotated):
+        with path.open("rb") as file:
+            yield from lines_backward(file)

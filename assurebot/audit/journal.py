@@ -3,78 +3,83 @@
 from __future__ import annotations
 
 import errno
+import hmac
 import os
+import secrets
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from assurebot.audit import chain, lines
-from assurebot.audit.chain import Draft, Head, Linked
-from assurebot.audit.files import (
-    Appendable,
-    Names,
-    OpenAppend,
-    free_reserve,
-    lines_backward,
-    make_reserve,
-    sync_folder,
-    write_new,
-)
-from assurebot.audit.lines import Key, Line, LineError
+from assurebot.audit import files
+from assurebot.audit.chain import Draft, Head, Linked, link
+from assurebot.audit.files import Names, OpenAppend, sync_folder, write_whole
+from assurebot.audit.recovery import recover
 from assurebot.errors import AuditError
+from assurebot.values import AuditEntry
 
+_RESERVE_BYTES = 64 * 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tail:
-    """Where the log ends: its head, the good length of the current file, the number of it."""
-
-    head: Head
-    end: int
-    number: int
 
 
 class Journal:
     """Appends to the current file and rotates it; one thread at a time may use it.
 
     Attributes:
+        head: The last line on disk.
         broken: Why nothing can be written any more until a restart, or `None`.
-        full: The reserve had to be given back and has not been made again.
         fsyncs: How often a batch was fsynced.
     """
 
-    def __init__(
-        self,
-        names: Names,
-        key: Key,
-        tail: Tail,
-        *,
-        lock: int,
-        open_seqs: Iterable[int],
-        open_append: OpenAppend,
-        rotate_bytes: int,
-        retry_seconds: float,
-    ) -> None:
-        self.broken: str | None = None
-        self.full = False
-        self.fsyncs = 0
-        self.head = tail.head
-        self._names = names
-        self._key = key
-        self._lock = lock
-        self._end = tail.end
-        self._number = tail.number
-        self._open_seqs = frozenset(open_seqs)
-        self._open_append = open_append
-        self._rotate_bytes = rotate_bytes
-        self._retry_seconds = retry_seconds
-        self._retry_at = 0.0
-        self._file: Appendable | None = None
-        self._inode = 0
+    _key: hmac.HMAC
+    _file: files.LogFile
+    _end: int
+    _number: int
+    _open_seqs: frozenset[int]
 
-    def append(self, drafts: Sequence[Draft]) -> tuple[int, ...]:
+    def __init__(
+        self, path: Path, *, open_append: OpenAppend, rotate_bytes: int, retry_seconds: float
+    ) -> None:
+        self.head = Head()
+        self.broken: str | None = None
+        self._full_since: float | None = None
+        self.fsyncs = 0
+        self._names = Names(path)
+        self._open_append = open_append
+        self._rotate_bytes = self._rotate_at = rotate_bytes
+        self._retry_seconds = retry_seconds
+        self._held = ExitStack()
+
+    def open(self, key: bytes | None) -> list[AuditEntry]:
+        """Lock and recover the log; return what is to be recorded first.
+
+        Raises:
+            AuditError: Another writer has it, or the disk refuses.
+        """
+        path, lock = self._names.current, self._names.beside("lock")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The lock file outlives every process, so it tells a first start from a lost log.
+            known = lock.exists()
+            self._held.enter_context(files.take_lock(lock))
+            self._key = hmac.new(files.make_key(path) if key is None else key, digestmod="sha256")
+            self.head, self._number, found = recover(self._names, self._key, known=known)
+            self._file = self._open_append(path)
+            self._held.callback(self._close_file)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise AuditError(f"the audit log {path} cannot be opened: {error.strerror}") from error
+        self._end = self._file.tell()
+        self._open_seqs = frozenset(entry.closes for entry in found if entry.closes)
+        self._make_reserve()
+        return found
+
+    @property
+    def full(self) -> bool:
+        """The reserve had to be given back, and has not been made again."""
+        return self._full_since is not None
+
+    def append(self, drafts: Sequence[Draft]) -> range:
         """Write drafts in order, fsync once, and return their seqs.
 
         Raises:
@@ -82,184 +87,106 @@ class Journal:
         """
         if self.broken:
             raise AuditError(self.broken)
+        first = self.head.seq + 1
         try:
-            if self._file is None:
-                self._open()
-            self._demand_own_file()
-            linked = self._rotate(drafts) if self._end >= self._rotate_bytes else None
+            linked = self._rotate(drafts) if self._end >= self._rotate_at else None
             if linked is None:
-                linked = self._link(drafts, begins=self._end == 0)
+                linked = self._link(drafts, self._number, begins=self._end == 0)
                 self._put(linked.data)
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise AuditError(f"the audit log cannot be written: {reason}") from error
-        self.head = linked.head
-        self._open_seqs = linked.open_seqs
+            raise AuditError(f"the audit log cannot be written: {error.strerror}") from error
+        self.head, self._open_seqs = linked.head, linked.open_seqs
         self._end += len(linked.data)
-        self._restore_reserve()
-        return linked.seqs
-
-    def start_reserve(self) -> None:
-        """Make the reserve; without room for it the disk counts as full."""
-        if not make_reserve(self._names.beside("reserve")):
-            self._note_full()
+        self.fsyncs += 1
+        if self._full_since and time.monotonic() - self._full_since >= self._retry_seconds:
+            self._make_reserve()
+        return range(first, self.head.seq + 1)
 
     def close(self) -> None:
         """Close the file and let the lock go."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        os.close(self._lock)
         self.broken = "the audit log is closed"
+        self._held.close()
 
-    def _link(self, drafts: Sequence[Draft], *, begins: bool) -> Linked:
-        former = self._names.rotated(self._number - 1).name
-        return chain.link(
-            drafts,
-            self.head,
-            self._key,
-            open_seqs=self._open_seqs,
-            follows=(self._number, former) if begins and self._number > 1 else None,
-        )
+    def _close_file(self) -> None:
+        with suppress(OSError):  # all that mattered was fsynced before
+            self._file.close()
 
-    def _open(self) -> Appendable:
-        made = not self._names.current.exists()
-        file = self._file = self._open_append(self._names.current)
-        self._inode = self._names.current.stat().st_ino
-        if made:
-            sync_folder(self._names.folder)
-        return file
-
-    def _demand_own_file(self) -> None:
-        """Break when the file was moved, cut or added to: what we append would not be the log."""
-        try:
-            found = self._names.current.stat()
-        except FileNotFoundError:
-            found = None
-        if found is None or (found.st_ino, found.st_size) != (self._inode, self._end):
-            self.broken = "the audit log was changed by another hand; a restart sets it aside"
-            raise AuditError(self.broken)
+    def _link(self, drafts: Sequence[Draft], number: int, *, begins: bool) -> Linked:
+        former = self._names.rotated(number - 1).name
+        follows = (number, former) if begins and number > 1 else None
+        return link(drafts, self.head, self._key, open_seqs=self._open_seqs, follows=follows)
 
     def _put(self, data: bytes) -> None:
         """Write and fsync; on a full disk once more, with the reserve's space."""
         try:
-            self._write(data)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            freed = free_reserve(self._names.beside("reserve"))
-            self._note_full()
-            if not freed:
-                raise
-            self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        assert self._file is not None
-        view = memoryview(data)
-        try:
-            while view:
-                # A write can be short; what is left then fails on its own if the disk is full.
-                count = self._file.write(bytes(view))
-                view = view[_some(count) :]
-        except OSError:
-            self._take_back()
-            raise
-        try:
+            self._file.write_all(data)
             self._file.fsync()
-        except OSError:
-            self._reopen()
-            raise
-        self.fsyncs += 1
+        except OSError as error:
+            self._go_back()
+            if error.errno not in _FULL or not self._free_reserve():
+                raise
+            self._put(data)
 
-    def _take_back(self) -> None:
-        """Cut off what a failed write left."""
-        assert self._file is not None
-        try:
-            self._file.truncate(self._end)
-        except OSError:
-            self._reopen()
-
-    def _reopen(self) -> None:
-        """Go on with a new descriptor after a fault, or break.
+    def _go_back(self) -> None:
+        """Go back to the good end with a new descriptor after a fault, or break.
 
         After a failed fsync the kernel may have dropped the pages and would report success on the
         same descriptor the next time, so that one is never used again.
         """
-        assert self._file is not None
-        self._file.close()
-        self._file = None
         try:
-            self._demand_good_end()
-            file = self._open()
-            file.truncate(self._end)
-            file.fsync()
+            self._close_file()
+            self._file = self._open_append(self._names.current)
+            self._file.truncate(self._end)
+            self._file.fsync()
         except OSError as error:
             self.broken = "the audit log could not be reopened after a fault of the disk"
             raise AuditError(self.broken) from error
 
-    def _demand_good_end(self) -> None:
-        line = line_before(self._names.current, self._end)
-        if self._end and (line is None or line.mac != self.head.mac or lines.flaw(line, self._key)):
-            raise OSError(errno.EIO, "the good end is not there")
-
     def _rotate(self, drafts: Sequence[Draft]) -> Linked | None:
-        """Begin a new file with these drafts; `None` if there is no room for one now.
+        """Begin a new file with these drafts; `None` if that cannot be done now.
 
-        The new file is whole and durable under a side name before the names change, so that after
-        a crash at any point the log is either not rotated or rotated but for a last rename.
+        The old file has both names until the new one, whole and durable, takes its place: there
+        is a current file at every moment, and a crash leaves at most a name too many.
         """
-        names = self._names
-        self._number += 1
-        linked = self._link(drafts, begins=True)
-        following = names.beside("next")
+        current, following = self._names.current, self._names.beside("next")
+        linked = self._link(drafts, self._number + 1, begins=True)
         try:
-            write_new(following, linked.data)
+            write_whole(following, linked.data)
+            os.link(current, self._names.rotated(self._number))
         except OSError:
-            # It goes on in the old file, where the reserve may help.
-            self._number -= 1
+            # No room, or the name is taken. It goes on in the old file, where the reserve may help.
+            self._rotate_at = self._end + self._rotate_bytes
             return None
-        assert self._file is not None
         try:
-            self._swap(names.rotated(self._number - 1), following)
-            self._file.close()
-            self._open()
+            # Were only the replacing kept by a crash, the old file would be gone.
+            sync_folder(current.parent)
+            following.replace(current)
+            sync_folder(current.parent)
+            self._close_file()
+            self._file = self._open_append(current)
         except OSError as error:
             self.broken = "the audit log could not be rotated; a restart finishes it"
             raise AuditError(self.broken) from error
-        self._end = 0
-        self.fsyncs += 1
+        self._number, self._end, self._rotate_at = self._number + 1, 0, self._rotate_bytes
         return linked
 
-    def _swap(self, rotated: Path, following: Path) -> None:
-        if rotated.exists():
-            raise FileExistsError(errno.EEXIST, "the name of the rotated file is taken")
-        self._names.current.rename(rotated)
-        # The order matters: were only the second rename kept, it would replace the old file.
-        sync_folder(self._names.folder)
-        following.rename(self._names.current)
-        sync_folder(self._names.folder)
+    def _make_reserve(self) -> None:
+        """Take up the space that is freed on a full disk; without room the disk counts as full."""
+        self._full_since = None
+        reserve = self._names.beside("reserve")
+        if not reserve.exists():
+            try:
+                # Random bytes: a file system that compresses would keep no room for zeros.
+                write_whole(reserve, secrets.token_bytes(_RESERVE_BYTES))
+            except OSError:
+                self._full_since = time.monotonic()
 
-    def _note_full(self) -> None:
-        self.full = True
-        self._retry_at = time.monotonic() + self._retry_seconds
-
-    def _restore_reserve(self) -> None:
-        if self.full and time.monotonic() >= self._retry_at:
-            self.full = not make_reserve(self._names.beside("reserve"))
-            self._retry_at = time.monotonic() + self._retry_seconds
-
-
-def line_before(path: Path, end: int) -> Line | None:
-    """Read the whole line that ends at `end`; `None` if there is none of our form."""
-    with path.open("rb") as file:
-        try:
-            _, raw = next(lines_backward(file, end), (0, b""))
-            return lines.parse(raw[:-1]) if raw.endswith(b"\n") else None
-        except LineError:
-            return None
-
-
-def _some(count: int) -> int:
-    if count <= 0:
-        raise OSError(errno.EIO, "nothing was written")
-    return count
+    def _free_reserve(self) -> bool:
+        """Give that space back; false if it had been given back before."""
+        self._full_since = time.monotonic()
+        reserve = self._names.beside("reserve")
+        if not reserve.exists():
+            return False
+        reserve.unlink()
+        sync_folder(reserve.parent)
+        return True

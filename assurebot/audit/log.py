@@ -1,25 +1,30 @@
-"""The audit log as the program uses it: opened, recovered, written to and closed."""
+"""The audit log as the program uses it: one writer task orders entries and shares fsyncs."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 from assurebot.audit import chain
-from assurebot.audit.chain import Draft, Head
+from assurebot.audit.chain import Draft
 from assurebot.audit.files import OpenAppend, open_append
 from assurebot.audit.journal import Journal
-from assurebot.audit.lines import Key
-from assurebot.audit.recovery import Interrupted, open_journal
-from assurebot.audit.writer import BatchWriter
 from assurebot.errors import AuditError
 from assurebot.ports import Clock, Redact
 from assurebot.values import AuditEntry
 
 _SALT_BYTES = 16
+_RECORD_SECONDS = 0.5
+_MAX_WAITING = 1_000
+_NOT_OPEN = "the audit log is not open"
+_SILENT = "the disk of the audit log does not answer"
 
 
 class JsonlAudit:
@@ -39,6 +44,9 @@ class JsonlAudit:
         open_append: Opens the file for writing.
         retry_seconds: How long after a full disk the reserve, or a waiting record, is tried again.
         wait_seconds: How long an intent, or the stop, waits for a disk that does not answer.
+
+    Attributes:
+        interrupted: The lines that closed, at the start, intents that had no result.
     """
 
     def __init__(
@@ -55,65 +63,65 @@ class JsonlAudit:
         retry_seconds: float = 30.0,
         wait_seconds: float = 10.0,
     ) -> None:
-        self._path = path
+        self._journal = Journal(
+            path, open_append=open_append, rotate_bytes=rotate_bytes, retry_seconds=retry_seconds
+        )
         self._key = key
         self._redact = redact
         self._clock = clock
         self._content = content
-        self._rotate_bytes = rotate_bytes
         self._on_full = on_full
-        self._open_append = open_append
         self._retry_seconds = retry_seconds
         self._wait_seconds = wait_seconds
-        self._interrupted: tuple[Interrupted, ...] = ()
-        self._journal: Journal | None = None
-        self._writer: BatchWriter | None = None
+        self.interrupted: tuple[AuditEntry, ...] = ()
+        self._task: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: list[tuple[Draft, asyncio.Future[int] | None]] = []
+        self._promised = 0
+        self._failed: str | None = None
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         # In the loop's own thread: nothing else runs yet, and there is nothing to cancel.
-        opened = open_journal(
-            self._path,
-            self._key,
-            now=self._clock.now(),
-            draft=self._draft,
-            open_append=self._open_append,
-            rotate_bytes=self._rotate_bytes,
-            retry_seconds=self._retry_seconds,
-        )
-        self._interrupted = opened.interrupted
-        self._journal = opened.journal
-        self._writer = BatchWriter(
-            opened.journal,
-            lambda entry: self._draft(entry, opened.key),
-            on_full=self._on_full,
-            retry_seconds=self._retry_seconds,
-            wait_seconds=self._wait_seconds,
-        )
-        self._writer.start()
+        with ExitStack() as undo:
+            undo.callback(self._journal.close)
+            if found := self._journal.open(self._key):
+                self._journal.append([self._draft(entry) for entry in found])
+            undo.pop_all()
+        self.interrupted = tuple(entry for entry in found if entry.closes)
+        self._promised = self._journal.head.seq
+        self._task = asyncio.create_task(self._write_until_closed(), name="audit writer")
+        if self._journal.full:
+            self._on_full()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._open_writer.stop()
-
-    @property
-    def interrupted(self) -> tuple[Interrupted, ...]:
-        """The intents that were found without a result at the start, in order."""
-        return self._interrupted
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._closing = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._task
+        except TimeoutError:
+            raise AuditError(_SILENT) from None
+        finally:
+            # A write that hangs keeps the file and its lock until it ends.
+            self._thread.submit(self._journal.close)
+            self._thread.shutdown(wait=not self._task.cancelled())
+        if self._waiting:
+            raise AuditError(f"{len(self._waiting)} audit lines were not written: {self._failed}")
 
     @property
     def fsyncs(self) -> int:
         """How often a batch was fsynced."""
-        return self._journal.fsyncs if self._journal else 0
+        return self._journal.fsyncs
 
     @property
     def head(self) -> str:
         """The last line on disk as `SEQ:MAC`: the anchor that `verify` takes."""
-        return str(self._journal.head if self._journal else Head())
+        return str(self._journal.head)
 
     async def intent(self, entry: AuditEntry) -> int:
         """Record what is about to be done and return its seq once it is on disk.
@@ -123,7 +131,18 @@ class JsonlAudit:
         Raises:
             AuditError: It could not be written; the effect must not happen.
         """
-        return await self._open_writer.intent(entry)
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._enqueue(replace(entry, phase="intent"), done)
+        taken = False
+        try:
+            await asyncio.wait({done}, timeout=self._wait_seconds)
+            taken = done.done()
+        finally:
+            if not taken:
+                done.add_done_callback(partial(self._close_cancelled, entry))
+        if not taken:
+            raise AuditError(_SILENT)
+        return done.result()
 
     async def record(self, entry: AuditEntry) -> int:
         """Record something that happened; on disk with the next intent, at most 1 s later.
@@ -134,30 +153,95 @@ class JsonlAudit:
         Raises:
             AuditError: The log cannot be written, and it is broken or too many lines wait.
         """
-        return self._open_writer.record(entry)
+        if self._failed and len(self._waiting) >= _MAX_WAITING:
+            raise AuditError(self._failed)
+        self._enqueue(entry)
+        return self._promised
 
     def problem(self) -> str | None:
         """Say what is wrong with the log, or `None`."""
-        return self._writer.problem() if self._writer else "the audit log is not open"
+        if self._task is None or self._task.done():
+            return _NOT_OPEN
+        full = "the disk of the audit log is full" if self._journal.full else None
+        return self._journal.broken or self._failed or full
 
     def note_unrecorded_notice(self) -> None:
-        """Note that the owner was told of the full disk without an intent.
+        """Record that the owner was told of the full disk without an intent; never raises.
 
-        It is recorded when space has returned.
+        The line waits for space like any other.
         """
-        self._open_writer.note_unrecorded_notice()
+        evidence = "the owner was told of the full disk without an intent"
+        with suppress(AuditError):
+            self._enqueue(AuditEntry(type="recovered", action="notice", evidence=evidence))
 
-    @property
-    def _open_writer(self) -> BatchWriter:
-        if self._writer is None:
-            raise AuditError("the audit log is not open")
-        return self._writer
+    def _draft(self, entry: AuditEntry) -> Draft:
+        salt = secrets.token_bytes(_SALT_BYTES) if self._content == "full" else None
+        return chain.draft(entry, at=self._clock.now(), redact=self._redact, salt=salt)
 
-    def _draft(self, entry: AuditEntry, key: Key) -> Draft:
-        return chain.draft(
-            entry,
-            at=self._clock.now(),
-            redact=self._redact,
-            key=key,
-            salt=secrets.token_bytes(_SALT_BYTES) if self._content == "full" else None,
-        )
+    def _enqueue(self, entry: AuditEntry, done: asyncio.Future[int] | None = None) -> None:
+        if self._task is None or self._task.done() or self._closing:
+            raise AuditError(_NOT_OPEN)
+        if self._journal.broken:
+            raise AuditError(self._journal.broken)
+        draft = self._draft(entry)
+        if done is not None:
+            self._wake.set()
+        elif not self._waiting:
+            self._wake_in(_RECORD_SECONDS)
+        self._waiting.append((draft, done))
+        self._promised += 1
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+
+    def _close_cancelled(self, entry: AuditEntry, done: asyncio.Future[int]) -> None:
+        """Close an intent that is on disk and that nobody waits for any more."""
+        if done.exception() is None:
+            closing = AuditEntry(
+                type=entry.type,
+                phase="result",
+                closes=done.result(),
+                trace=entry.trace,
+                action=entry.action,
+                result="cancelled",
+                evidence="the effect was not begun",
+            )
+            # Where it cannot be written, the next start closes the intent.
+            with suppress(AuditError):
+                self._enqueue(closing)
+
+    async def _write_until_closed(self) -> None:
+        while not self._closing:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._write_waiting()
+        # What came in while the last batch was on its way.
+        await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
+        batch, self._waiting = self._waiting, []
+        if not batch:
+            return
+        was_full = self._journal.full
+        drafts = [draft for draft, _ in batch]
+        loop = asyncio.get_running_loop()
+        try:
+            seqs = await loop.run_in_executor(self._thread, self._journal.append, drafts)
+        except AuditError as error:
+            self._failed = str(error)
+            for _, done in batch:
+                if done is not None:
+                    done.set_exception(AuditError(self._failed))
+            # Records wait for space: what they tell has happened.
+            self._waiting[:0] = [waiting for waiting in batch if waiting[1] is None]
+            self._promised = self._journal.head.seq + len(self._waiting)
+            self._wake_in(self._retry_seconds)
+        else:
+            self._failed = None
+            for (_, done), seq in zip(batch, seqs, strict=True):
+                if done is not None:
+                    done.set_result(seq)
+        if self._journal.full and not was_full:
+            self._on_full()

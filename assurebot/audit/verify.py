@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
+import hmac
+import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from assurebot.audit.chain import Head
-from assurebot.audit.files import Names, lines_backward
-from assurebot.audit.lines import (
-    MAX_LINE_BYTES,
-    Key,
-    Line,
-    LineError,
-    facts_of,
-    flaw,
-    parse,
-    read_seqs,
-)
+from assurebot.audit.chain import MAX_LINE_BYTES, Head, Line, LineError, parse
+from assurebot.audit.files import Names, all_backward
 from assurebot.errors import AuditError
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", re.ASCII)
-_INTENT = 1
-_CLOSED = 2
+_SEQS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", re.ASCII)
+_INTENT, _CLOSED = 1, 2
 _MAX_NOTES = 20
-_TRIES = 5
-_BUFFER_BYTES = 1024 * 1024
 _TOLD = ("action", "target", "evidence")
 
 
@@ -58,7 +50,6 @@ class Report:
     status: Literal["ok", "torn", "tampered"]
     files: int
     line_count: int
-    byte_count: int
     counts: tuple[tuple[str, int], ...]
     open_intents: int
     head: Head
@@ -86,10 +77,7 @@ class Report:
         elif self.anchor:
             found.append(f"the anchor {self.anchor.seq} was found")
         if self.anchor is None:
-            found.append(
-                "no anchor was given: a cut tail, an older copy or another fork put in place of "
-                "the log cannot be known from the files alone"
-            )
+            found.append("no anchor was given: a cut tail, an older copy or a fork is not seen")
         return found
 
 
@@ -105,22 +93,24 @@ def verify(path: Path, key: bytes, anchor: str | None = None) -> Report:
         AuditError: The files cannot be read, or the anchor has another form.
     """
     expected = _read_anchor(anchor) if anchor is not None else None
-    walk = _Walk(Key.of(key), expected)
+    walk = _Walk(hmac.new(key, digestmod="sha256"), expected)
     try:
-        bad = _walk_files(Names(path), walk) or walk.end()
+        walk.read_all(Names(path))
+        bad = walk.bad_at_end()
+    except LineError as error:
+        bad = walk.bad(str(error))
     except OSError as error:
         raise AuditError(f"the audit log {path} cannot be read: {error.strerror}") from error
     return Report(
         status="tampered" if bad else "torn" if walk.torn else "ok",
         files=walk.files,
         line_count=walk.seq,
-        byte_count=walk.bytes,
         counts=tuple(sorted((name.decode(), count) for name, count in walk.counts.items())),
         open_intents=walk.marks.count(_INTENT),
         head=Head(seq=walk.seq, mac=walk.mac),
         anchor=expected,
         bad=bad,
-        notes=tuple(walk.notes),
+        notes=tuple(walk.notes[:_MAX_NOTES]),
     )
 
 
@@ -130,28 +120,19 @@ def tail(path: Path, count: int) -> list[str]:
     Raises:
         AuditError: The files cannot be read.
     """
-    found: list[str] = []
     try:
-        for place in Names(path).newest_first():
-            with place.open("rb") as file:
-                for _, raw in lines_backward(file, place.stat().st_size):
-                    if len(found) >= count:
-                        return found[::-1]
-                    if raw.endswith(b"\n"):
-                        found.append(raw[:-1].decode("utf-8", "replace"))
-    except (OSError, LineError) as error:
-        raise AuditError(f"the audit log {path} cannot be read: {error}") from error
+        whole = (raw for raw in all_backward(Names(path)) if raw.endswith(b"\n"))
+        found = [raw[:-1].decode("utf-8", "replace") for raw in islice(whole, count)]
+    except OSError as error:
+        raise AuditError(f"the audit log {path} cannot be read: {error.strerror}") from error
     return found[::-1]
 
 
 class _Walk:
-    """What is known after the lines so far."""
+    """What is known after the lines so far; a bad line raises `LineError` where it stands."""
 
-    def __init__(self, key: Key, anchor: Head | None) -> None:
-        start = Head()
-        self.seq = start.seq
-        self.mac = start.mac
-        self.bytes = 0
+    def __init__(self, key: hmac.HMAC, anchor: Head | None) -> None:
+        self.seq, self.mac = Head().seq, Head().mac
         self.files = 0
         self.torn = False
         self.notes: list[str] = []
@@ -160,66 +141,69 @@ class _Walk:
         self._key = key
         self._anchor = anchor
         self._ts = b""
-        self._file = ""
-        self._number = 0
-        self._without_content: dict[int, BadLine] = {}
+        self._file, self._number = "", 0
+        self._stripped: dict[int, BadLine] = {}
 
-    def read(self, file: BinaryIO, name: str, *, current: bool) -> BadLine | None:
-        """Check one file; return its first bad line."""
-        self.files += 1
-        self._file, self._number = name, 0
-        # A line end must come within the limit; a file without any is not read into memory.
-        for raw in iter(partial(file.readline, MAX_LINE_BYTES + 1), b""):
-            self._number += 1
-            if raw[-1:] != b"\n" and current and len(raw) <= MAX_LINE_BYTES:
-                self.torn = True
-                self.note(f"the last {len(raw)} bytes are a torn line, as a crash leaves it")
-                break
-            try:
-                self._take(parse(raw[:-1] if raw[-1:] == b"\n" else b""))
-            except LineError as error:
-                return self.bad(self._number, str(error))
-            self.bytes += len(raw)
-        return None if self._number else self.bad(1, "is not there: the file is empty")
+    def read_all(self, names: Names) -> None:
+        """Check the files in order."""
+        with names.open_current() as (current, rotated):
+            if names.beside("next").exists():
+                self.notes.append("a rotation is under way, or a crash cut it short")
+            for due, (number, path) in enumerate(rotated, start=1):
+                self._file, self._number = path.name, 1
+                if number != due:
+                    raise LineError(f"is in file {number} where file {due} is due")
+                with path.open("rb") as file:
+                    self._read(file)
+            self._file, self._number = names.current.name, 1
+            if current is None:
+                raise LineError("is not there: the file is missing")
+            self._read(current, is_current=True)
 
-    def end(self) -> BadLine | None:
+    def bad_at_end(self) -> BadLine | None:
         """Say what only the end of the log shows."""
-        if self._without_content:
-            return min(self._without_content.values(), key=lambda line: line.seq)
+        if self._stripped:
+            return next(iter(self._stripped.values()))
         if self._anchor and self.seq < self._anchor.seq:
-            number = self._number + (not self.torn)
-            why = (
-                f"is missing: seq {self._anchor.seq} was anchored; the tail was cut or rolled back"
-            )
-            return self.bad(number, why)
+            self._number += not self.torn
+            return self.bad(f"is missing: the tail up to the anchor {self._anchor.seq} was cut off")
         return None
 
-    def bad(self, number: int, why: str, file: str | None = None) -> BadLine:
+    def bad(self, why: str) -> BadLine:
         """Name the line that should have been the next one."""
-        return BadLine(file=file or self._file, number=number, seq=self.seq + 1, why=why)
+        return BadLine(file=self._file, number=self._number, seq=self.seq + 1, why=why)
 
-    def note(self, text: str) -> None:
-        """Tell something that is no tampering."""
-        if len(self.notes) < _MAX_NOTES:
-            self.notes.append(text)
+    def _read(self, file: BinaryIO, *, is_current: bool = False) -> None:
+        self.files += 1
+        if not os.fstat(file.fileno()).st_size:
+            raise LineError("is not there: the file is empty")
+        # A line end must come within the limit; a file without any is not read into memory.
+        lines = iter(partial(file.readline, MAX_LINE_BYTES + 1), b"")
+        for self._number, raw in enumerate(lines, start=1):
+            if is_current and raw[-1:] != b"\n" and len(raw) <= MAX_LINE_BYTES:
+                self.torn = True
+                self.notes.append(f"the last {len(raw)} bytes are a torn line, left by a crash")
+                break
+            self._take(parse(raw, self._key))
 
     def _take(self, line: Line) -> None:
-        if line.seq != self.seq + 1:
-            raise LineError(f"has seq {line.seq} where {self.seq + 1} is due: lines were moved")
-        if line.prev != self.mac:
-            raise LineError("does not follow the line before it")
-        if (why := flaw(line, self._key)) is not None:
-            raise LineError(why)
+        if line.prev != self.mac or line.seq != self.seq + 1:
+            raise LineError(f"has seq {line.seq} and does not follow seq {self.seq}")
         if self._anchor and line.seq == self._anchor.seq and line.mac != self._anchor.mac:
             raise LineError("is not the anchored one: this is another fork of the log")
         self._check_intents(line)
-        if line.content_hash and line.content is None and not line.hash_only:
-            why = "has lost its content, and no `erased` line names it"
-            self._without_content[line.seq] = self.bad(self._number, why)
-        if line.type in {b"erased", b"recovered"}:
-            self._read_facts(line)
+        if line.stripped:
+            self._stripped[line.seq] = self.bad("has lost its content, and is not named as erased")
+        if line.type == b"erased":
+            for low, high in _read_seqs(line.facts().get("evidence", "")):
+                for seq in range(low, min(high, self.seq) + 1):
+                    self._stripped.pop(seq, None)
+        if line.type == b"recovered" and line.closes is None:
+            facts = line.facts()
+            told = " ".join(str(facts[name]) for name in _TOLD if name in facts)
+            self.notes.append(f"{self._file} line {self._number} records: {told}")
         if line.ts < self._ts:
-            self.note(f"the clock went back at {self._file} line {self._number}")
+            self.notes.append(f"the clock went back at {self._file} line {self._number}")
         self.counts[line.type] += 1
         self.seq, self.mac, self._ts = line.seq, line.mac, line.ts
 
@@ -228,25 +212,7 @@ class _Walk:
             if line.closes >= line.seq or not self.marks[line.closes]:
                 raise LineError(f"closes seq {line.closes}, which is no intent before it")
             self.marks[line.closes] = _CLOSED
-        elif line.phase == b"result":
-            raise LineError("is a result without an intent")
         self.marks.append(_INTENT if line.phase == b"intent" else 0)
-
-    def _read_facts(self, line: Line) -> None:
-        facts = facts_of(line)
-        if line.type == b"erased":
-            for low, high in read_seqs(str(facts.get("evidence", ""))):
-                named = range(low, high + 1)
-                # Whichever of the two is shorter.
-                for seq in (
-                    named
-                    if len(named) < len(self._without_content)
-                    else [seq for seq in self._without_content if seq in named]
-                ):
-                    self._without_content.pop(seq, None)
-        elif line.closes is None:
-            told = " ".join(str(facts[name]) for name in _TOLD if name in facts)
-            self.note(f"{self._file} line {self._number} records: {told}")
 
 
 def _read_anchor(text: str) -> Head:
@@ -256,43 +222,10 @@ def _read_anchor(text: str) -> Head:
     return Head(seq=int(found[1]), mac=found[2].encode())
 
 
-def _walk_files(names: Names, walk: _Walk) -> BadLine | None:
-    rotated, current = _list_files(names)
-    try:
-        for due, (number, path) in enumerate(rotated, start=1):
-            if number != due:
-                return walk.bad(1, f"is in file {number} where file {due} is due", path.name)
-            with path.open("rb", _BUFFER_BYTES) as file:
-                bad = walk.read(file, path.name, current=False)
-            if bad:
-                return bad
-        if current is None:
-            return walk.bad(1, "is not there: the file is missing", names.current.name)
-        name = Path(current.name).name
-        if name != names.current.name:
-            walk.note("a crash cut a rotation short; the next start finishes it")
-        return walk.read(current, name, current=True)
-    finally:
-        if current is not None:
-            current.close()
-
-
-def _list_files(names: Names) -> tuple[list[tuple[int, Path]], BinaryIO | None]:
-    """List the earlier files and open the current one, as they are at one moment."""
-    for _ in range(_TRIES):
-        rotated = names.all_rotated()
-        current = _open_current(names)
-        if names.all_rotated() == rotated:
-            return rotated, current
-        if current is not None:
-            current.close()
-    raise AuditError(f"the audit log {names.current} rotates faster than it can be read")
-
-
-def _open_current(names: Names) -> BinaryIO | None:
-    for place in (names.current, names.beside("next"), names.current):
-        try:
-            return place.open("rb", _BUFFER_BYTES)
-        except FileNotFoundError:
-            continue
-    return None
+def _read_seqs(text: str) -> Iterator[tuple[int, int]]:
+    """Read `3,7-9`, the evidence of an `erased` line, as ranges, both ends included."""
+    for piece in text.split(",") if text else ():
+        found = _SEQS.fullmatch(piece)
+        if found is None:
+            raise LineError("has a list of seqs that cannot be read")
+        yield int(found[1]), int(found[2] or found[1])

@@ -99,18 +99,26 @@ class Outbox:
         queue = self._queues[chat_id]
         while queue:
             try:
-                await self._wait(queue[0])
-                await self._send(queue)
+                await self._deliver(queue)
             except (AuditError, StoreError) as error:
                 # Nothing left, or nothing is known of it: the disk has to recover first.
                 log.warning("a message waits for the disk", error=str(error))
                 await asyncio.sleep(self._disk_seconds)
-            except Exception:
-                log.exception("a message could not be handled", row=queue[0].id)
-                await self._give_up(queue.popleft(), "internal error")
         del self._queues[chat_id]
         if not self._queues:
             self._idle.set()
+
+    async def _deliver(self, queue: deque[OutboxRow]) -> None:
+        row = queue[0]
+        try:
+            await self._wait(row)
+            await self._send(queue)
+        except (AuditError, StoreError):
+            raise
+        except Exception:
+            log.exception("a message could not be handled", row=row.id)
+            if queue and queue[0] is row:
+                await self._give_up(queue, "internal error")
 
     async def _wait(self, row: OutboxRow) -> None:
         """Wait for flood control, an earlier failure's delay, and the pace."""
@@ -137,7 +145,10 @@ class Outbox:
             outcome, failure = "ok", None
         except ChatUnavailable as error:
             outcome, failure = "unknown" if error.maybe_delivered else "failed", str(error)
-            queue[0] = await self._postponed(row, error)
+            queue[0] = self._postponed(row, error)
+            await self._store.postpone(
+                row.id, tries=queue[0].tries, not_before=queue[0].not_before or self._clock.now()
+            )
         except ChatRejected as error:
             outcome, failure = "refused", str(error)
             await self._refused(queue, str(error))
@@ -156,14 +167,23 @@ class Outbox:
             )
         if message_id is not None:
             self._drafts.pop(row.id, None)
-            await self._store.sent(row.id, message_id)
+            await self._mark_sent(row.id, message_id)
+
+    async def _mark_sent(self, row_id: int, message_id: int) -> None:
+        """Note that a row has left, however long the disk takes: it must not leave again."""
+        while True:
+            try:
+                return await self._store.sent(row_id, message_id)
+            except StoreError as error:
+                log.warning("a sent message waits to be marked", error=str(error))
+                await asyncio.sleep(self._disk_seconds)
 
     def _evidence(self, row: OutboxRow, message_id: int | None) -> str | None:
         drafts = self._drafts.get(row.id, 0)
         parts = [] if message_id is None else [f"message:{message_id}"]
         return " ".join([*parts, f"drafts:{drafts}"] if drafts else parts) or None
 
-    async def _postponed(self, row: OutboxRow, error: ChatUnavailable) -> OutboxRow:
+    def _postponed(self, row: OutboxRow, error: ChatUnavailable) -> OutboxRow:
         wait = error.retry_after
         if wait is None:
             wait = BACKOFF_SECONDS[min(row.tries, len(BACKOFF_SECONDS) - 1)]
@@ -171,28 +191,29 @@ class Outbox:
         if wait > BACKOFF_SECONDS[-1]:
             log.warning("told to be quiet in a chat", seconds=wait)
         not_before = self._clock.now() + timedelta(seconds=wait)
-        await self._store.postpone(row.id, tries=row.tries + 1, not_before=not_before)
         return replace(row, tries=row.tries + 1, not_before=not_before)
 
     async def _refused(self, queue: deque[OutboxRow], reason: str) -> None:
         """Try once more as plain text; then give up and say so."""
         row = queue[0]
         if row.piece.fallback:
-            await self._give_up(queue.popleft(), reason)
+            await self._give_up(queue, reason)
             return
         pieces = [
             Piece(text=piece.text, buttons=row.piece.buttons, fallback=True)
             for piece in self._plain(row.piece.text)
         ]
         if not pieces:
-            await self._give_up(queue.popleft(), reason)
+            await self._give_up(queue, reason)
             return
         rewritten = await self._store.rewrite(row.id, pieces)
         queue.popleft()
         queue.extendleft(reversed(rewritten))
 
-    async def _give_up(self, row: OutboxRow, reason: str) -> None:
+    async def _give_up(self, queue: deque[OutboxRow], reason: str) -> None:
+        row = queue[0]
         await self._store.drop(row.id, reason)
+        queue.popleft()
         log.error("a message could not be delivered", row=row.id, reason=reason)
         if row.place == self._owner:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from assurebot.audit.files import Appendable, open_append
+from assurebot.audit.files import LogFile, open_private
 from assurebot.audit.log import JsonlAudit
 from assurebot.values import AuditEntry, Trace
 
@@ -38,61 +39,56 @@ class BadDisk:
     Attributes:
         writes: What the next writes do: take that many bytes, or fail with that error number.
         fsyncs: Error numbers of the next fsyncs, 0 for none.
-        truncates: Error numbers of the next truncates.
         room: Bytes that can still be written before the disk is full.
         calls: What was asked of the disk, in order.
-        synced: Called after each fsync that went well, in the writing thread.
         synced: Called after each fsync that went well, in the writing thread.
     """
 
     writes: list[tuple[str, int]] = field(default_factory=list)
     fsyncs: list[int] = field(default_factory=list)
-    truncates: list[int] = field(default_factory=list)
     room: int | None = None
     calls: list[str] = field(default_factory=list)
     synced: Callable[[], object] = lambda: None
 
-    def __call__(self, path: Path) -> Appendable:
+    def __call__(self, path: Path) -> LogFile:
         """Open a file."""
         self.calls.append("open")
-        return _BadFile(self, open_append(path))
+        return _BadFile(self, path)
 
 
-@dataclass(slots=True)
-class _BadFile:
-    disk: BadDisk
-    real: Appendable
+class _BadFile(LogFile):
+    def __init__(self, disk: BadDisk, path: Path) -> None:
+        super().__init__(path, "ab", opener=open_private)
+        self.disk = disk
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> int:  # type: ignore[override] # never given anything else
         self.disk.calls.append("write")
         kind, number = self.disk.writes.pop(0) if self.disk.writes else ("take", len(data))
         if kind == "fail":
-            raise OSError(number, "made to fail")
+            raise OSError(number, os.strerror(number))
         if self.disk.room is not None:
             number = min(number, self.disk.room)
             if number == 0:
-                raise OSError(errno.ENOSPC, "made to be full")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.disk.room -= number
-        return self.real.write(data[:number])
+        return super().write(data[:number])
 
     def fsync(self) -> None:
         self.disk.calls.append("fsync")
         number = self.disk.fsyncs.pop(0) if self.disk.fsyncs else 0
         if number:
-            raise OSError(number, "made to fail")
-        self.real.fsync()
+            raise OSError(number, os.strerror(number))
+        super().fsync()
         self.disk.synced()
 
-    def truncate(self, size: int) -> None:
+    def truncate(self, size: int | None = None) -> int:
         self.disk.calls.append("truncate")
-        number = self.disk.truncates.pop(0) if self.disk.truncates else 0
-        if number:
-            raise OSError(number, "made to fail")
-        self.real.truncate(size)
+        return super().truncate(size)
 
     def close(self) -> None:
-        self.disk.calls.append("close")
-        self.real.close()
+        if not self.closed:
+            self.disk.calls.append("close")
+        super().close()
 
 
 def unchanged(text: str) -> str:

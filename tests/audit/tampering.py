@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from assurebot.audit.lines import Key
+from assurebot.audit.chain import seal
 from tests.audit.making import KEY, NAME
 
 Place = tuple[str, int]
@@ -33,8 +34,11 @@ class Files:
         )
 
     def write(self, folder: Path) -> None:
-        """Write them into an empty folder."""
-        folder.mkdir()
+        """Make a folder hold these files and no other."""
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            if path.name not in self.lines:
+                path.unlink()
         for name, lines in self.lines.items():
             (folder / name).write_bytes(b"".join(lines))
 
@@ -287,7 +291,10 @@ def repeat_a_key(files: Files, random: Random) -> Place:
 def change_the_key(files: Files, random: Random) -> Place:
     """14: from some line on, or from the first, everything is sealed with another key."""
     place = files.places()[0] if random.random() < 0.3 else _pick(files, random)
-    _reseal_from(files, place, Key.of(KEY + b"!").seal, _prev_of(files.get(place)))
+    other = hmac.new(KEY + b"!", digestmod="sha256")
+    _reseal_from(
+        files, place, lambda prev, body: seal(other, prev + body), _prev_of(files.get(place))
+    )
     return place
 
 

@@ -68,10 +68,10 @@ async def test_a_record_is_on_disk_within_a_second(tmp_path: Path) -> None:
     disk = BadDisk(synced=lambda: loop.call_soon_threadsafe(written.set))
     async with make_log(tmp_path, open_append=disk) as log:
         await log.record(tool("a"))
-        before = (tmp_path / NAME).exists()
+        before = read(tmp_path / NAME)
         await asyncio.wait_for(written.wait(), 1)
         after = brief(tmp_path / NAME, "action")
-    assert (before, after) == (False, [("a",)])
+    assert (before, after) == ([], [("a",)])
 
 
 async def test_a_stop_writes_what_waits(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_a_stop_writes_what_waits(tmp_path: Path) -> None:
         await log.intent(tool())
     with pytest.raises(AuditError, match="not open"):
         await log.record(tool())
-    assert log.problem() == "the audit writer has stopped"
+    assert log.problem() == "the audit log is not open"
 
 
 async def test_a_log_that_was_never_opened_says_so() -> None:
@@ -105,7 +105,7 @@ async def test_a_healthy_log_has_no_problem(tmp_path: Path) -> None:
 async def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     """Only one process, and one log in it, can write; the refusal names the lock."""
     async with make_log(tmp_path):
-        with pytest.raises(AuditError, match=r"another writer \(process \d+\) holds .*\.lock"):
+        with pytest.raises(AuditError, match=r"another writer holds .*\.lock"):
             await make_log(tmp_path).__aenter__()
     async with make_log(tmp_path) as log:
         assert await log.intent(tool()) == 2
@@ -227,20 +227,6 @@ async def test_a_caller_cancelled_at_the_last_moment_is_closed_too(tmp_path: Pat
     ]
 
 
-async def test_a_file_changed_by_another_hand_stops_the_log(tmp_path: Path) -> None:
-    """Lines would go to a file that is not the log any more: no effect may follow."""
-    async with make_log(tmp_path) as log:
-        await log.intent(tool())
-        (tmp_path / NAME).unlink()
-        with pytest.raises(AuditError, match="changed by another hand"):
-            await log.intent(tool())
-        with pytest.raises(AuditError, match="changed by another hand"):
-            await log.record(tool())
-        assert log.problem() == (
-            "the audit log was changed by another hand; a restart sets it aside"
-        )
-
-
 async def test_a_folder_that_cannot_be_made_refuses_the_start(tmp_path: Path) -> None:
     """The error names the log and the reason."""
     (tmp_path / "file").write_text("")
@@ -252,9 +238,8 @@ async def test_a_link_is_not_followed(tmp_path: Path) -> None:
     """A symbolic link in the place of the log is not written through."""
     (tmp_path / "other").write_text("")
     (tmp_path / NAME).symlink_to(tmp_path / "other")
-    async with make_log(tmp_path) as log:
-        with pytest.raises(AuditError, match="cannot be written"):
-            await log.intent(tool())
+    with pytest.raises(AuditError, match="cannot be opened"):
+        await make_log(tmp_path).__aenter__()
     assert (tmp_path / "other").read_text() == ""
 
 

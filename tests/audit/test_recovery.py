@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from assurebot.audit.recovery import Interrupted
 from assurebot.audit.verify import verify
 from assurebot.errors import AuditError
 from assurebot.values import AuditEntry, Trace
@@ -37,7 +36,15 @@ async def test_an_intent_without_a_result_is_closed_as_unknown(tmp_path: Path) -
         first = log.interrupted
     async with make_log(tmp_path) as log:
         second = log.interrupted
-    expected = Interrupted(seq=2, type="tool", trace=TRACE, action="a", target="t")
+    expected = AuditEntry(
+        type="recovered",
+        closes=2,
+        trace=TRACE,
+        action="a",
+        target="t",
+        result="unknown",
+        evidence="tool intent without a result",
+    )
     assert (first, second) == ((expected,), ())
     line = read(tmp_path / NAME)[-1]
     del line["ts"], line["prev"], line["mac"]
@@ -70,7 +77,7 @@ async def test_an_intent_open_at_a_shutdown_is_found(tmp_path: Path) -> None:
         AuditEntry(type="shutdown"),
     )
     async with make_log(tmp_path) as log:
-        assert [one.seq for one in log.interrupted] == [2, 5]
+        assert [one.closes for one in log.interrupted] == [2, 5]
     assert brief(tmp_path / NAME, "type", "open", "closes")[5:] == [
         ("shutdown", "2,5", None),
         ("recovered", None, 2),
@@ -130,6 +137,20 @@ async def test_an_unreadable_last_line_is_torn_too(tmp_path: Path) -> None:
     assert brief(tmp_path / NAME, "type", "action") == [("tool", "a"), ("recovered", "torn")]
 
 
+async def test_a_changed_last_line_is_set_aside_too(tmp_path: Path) -> None:
+    """Nothing can follow a line that is not as it was written; it is kept, and that is told."""
+    await _write(tmp_path, tool("a"), tool("b"))
+    changed = (tmp_path / NAME).read_bytes().replace(b'"action":"b"', b'"action":"z"')
+    (tmp_path / NAME).write_bytes(changed)
+    async with make_log(tmp_path):
+        pass
+    assert (tmp_path / f"{NAME}.torn-1").read_bytes() == changed.splitlines(keepends=True)[1]
+    assert brief(tmp_path / NAME, "seq", "type", "action") == [
+        (1, "tool", "a"),
+        (2, "recovered", "torn"),
+    ]
+
+
 async def test_only_a_torn_line_starts_anew(tmp_path: Path) -> None:
     """A crash in the very first write leaves a log that begins with what was found."""
     (tmp_path / NAME).write_bytes(b'{"seq":1,"ts":"20')
@@ -138,9 +159,8 @@ async def test_only_a_torn_line_starts_anew(tmp_path: Path) -> None:
     assert brief(tmp_path / NAME, "seq", "type", "action") == [(1, "recovered", "torn")]
 
 
-def _changed_mac(path: Path) -> None:
-    raw = path.read_bytes()
-    path.write_bytes(raw[:-5] + (b"00" if raw[-5:-3] != b"00" else b"11") + raw[-3:])
+def _changed_lines(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"tool"', b'"send"'))
 
 
 def _garbage(path: Path) -> None:
@@ -151,7 +171,7 @@ def _one_long_line(path: Path) -> None:
     path.write_bytes(b"x" * (17 * 1024 * 1024))
 
 
-@pytest.mark.parametrize("damage", [_changed_mac, _garbage, _one_long_line])
+@pytest.mark.parametrize("damage", [_changed_lines, _garbage, _one_long_line])
 async def test_a_log_with_a_bad_end_is_set_aside_whole(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
@@ -179,7 +199,7 @@ async def test_a_bad_line_in_the_middle_does_not_stop_the_log(tmp_path: Path) ->
     changed = (tmp_path / NAME).read_bytes().replace(b'"action":"a"', b'"action":"z"')
     (tmp_path / NAME).write_bytes(changed)
     async with make_log(tmp_path) as log:
-        assert [one.seq for one in log.interrupted] == [2]
+        assert [one.closes for one in log.interrupted] == [2]
     bad = verify(tmp_path / NAME, KEY).bad
     assert bad is not None
     assert (bad.number, len(read(tmp_path / NAME))) == (1, 4)
@@ -205,7 +225,7 @@ async def test_a_first_start_records_nothing_by_itself(tmp_path: Path) -> None:
 
 async def test_another_key_sets_the_log_aside(tmp_path: Path) -> None:
     """A changed key cannot go on with the old chain, and does not harm it."""
-    await _write(tmp_path, tool("a"))
+    await _write(tmp_path, tool("a"), tool("b"))
     before = (tmp_path / NAME).read_bytes()
     async with make_log(tmp_path, key=b"another key"):
         pass
