@@ -110,7 +110,7 @@ class Settings(AuditSettings, BotSettings):
     )
     system_prompt_extra: str = _setting("The operator's own words to the model", "")
     max_turns: Annotated[int, whole(1, 100)] = _setting("Turns at one time", 8)
-    max_steps: Annotated[int, whole(1, 200)] = _setting("Model calls a turn", 20)
+    max_steps: Annotated[int, whole(1, 200)] = _setting("Model and tool calls in one turn", 20)
     turn_timeout: Annotated[int, whole(1, 86_400)] = _setting("Seconds that a turn may take", 300)
     max_output_tokens: Annotated[int, whole(1, 200_000)] = _setting(
         "Tokens of one model answer", 8192

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from telegram import Message, MessageEntity, Update
 
 from assurebot.turns.intake import Arrival
-from assurebot.values import Event, EventKind, Person, Place, TextPart, untrusted
+from assurebot.values import OWNER, Event, EventKind, Person, Place, TextPart, untrusted
 
 ALLOWED_UPDATES = (
     "message",
@@ -255,7 +255,9 @@ def _quoted(message: Message, me: Self) -> TextPart | None:
     if reply is None or (reply.from_user is not None and reply.from_user.id == me.user_id):
         return None
     text = reply.text or reply.caption
-    return None if not text else TextPart(text=text, label=untrusted("quoted message"))
+    own = reply.from_user == message.from_user and reply.forward_origin is None
+    label = OWNER if own else untrusted("quoted message")
+    return None if not text else TextPart(text=text, label=label)
 
 
 ATTACHMENTS = {
