@@ -202,9 +202,9 @@ async def test_tool_that_was_cut_off_is_repeated_only_if_it_may(
         else:
             assert again.calls == []
             assert answer.text == (
-                "⚠️ act was interrupted by a restart. Whether it took effect is unknown; "
+                "⚠️ act was interrupted. Whether it took effect is unknown; "
                 "it was not run again.\n\n"
-                "It gave: Interrupted by a restart; the outcome is unknown. It was not run again."
+                "It gave: Interrupted; the outcome is unknown. It was not run again."
             )
 
 

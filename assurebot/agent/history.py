@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import assert_never
 
 from assurebot.values import (
@@ -30,7 +31,7 @@ UNTRUSTED_EXCHANGES = 4
 UNTRUSTED_FOR = timedelta(minutes=30)
 """Untrusted content stays for so many exchanges and so long, whichever ends first."""
 
-INTERRUPTED = "Interrupted by a restart; the outcome is unknown. It was not run again."
+INTERRUPTED = "Interrupted; the outcome is unknown. It was not run again."
 
 
 def conversation(exchanges: Sequence[Exchange], now: datetime) -> tuple[Message, ...]:
@@ -95,10 +96,11 @@ def repaired(messages: Iterable[Message]) -> tuple[Message, ...]:
     """Make every tool call have exactly one result right behind it, and every result a call.
 
     A missing result becomes *outcome unknown*, an orphan is dropped, and so is whatever stands
-    before the first words of a user: providers refuse a conversation that breaks these rules.
+    before the first words of a user; an id that was there before gets another name (own servers
+    count from 0 in each answer). Providers refuse a conversation that breaks these rules.
     """
     done: list[Message] = []
-    for message in messages:
+    for message in _with_own_ids(messages):
         open_calls = _open_calls(done)
         if isinstance(message, ToolMessage):
             if open_calls is not None:
@@ -114,6 +116,36 @@ def repaired(messages: Iterable[Message]) -> tuple[Message, ...]:
     if open_calls is not None:
         done.append(_matching(open_calls, ToolMessage(results=())))
     return tuple(done)
+
+
+def _with_own_ids(messages: Iterable[Message]) -> Iterator[Message]:
+    seen: set[str] = set()
+    names: dict[str, str] = {}
+    for message in messages:
+        match message:
+            case AssistantMessage(calls=(_, *_)):
+                names = {call.id: _unused(call.id, seen) for call in message.calls}
+                seen.update(names.values())
+                same = all(old == new for old, new in names.items())
+                yield message if same else _renamed(message, names)
+            case ToolMessage(results=results):
+                found = (names.get(result.call_id, result.call_id) for result in results)
+                named = zip(results, found, strict=True)
+                yield ToolMessage(
+                    results=tuple(replace(each, call_id=name) for each, name in named)
+                )
+            case _:
+                yield message
+
+
+def _renamed(message: AssistantMessage, names: Mapping[str, str]) -> AssistantMessage:
+    """Give calls other ids; the provider's own form, which has the old ones, is left out."""
+    calls = tuple(replace(call, id=names[call.id]) for call in message.calls)
+    return replace(message, calls=calls, native=None)
+
+
+def _unused(name: str, seen: set[str]) -> str:
+    return next(each for n in count() if (each := f"{name}-{n}" if n else name) not in seen)
 
 
 def _open_calls(messages: Sequence[Message]) -> AssistantMessage | None:

@@ -206,7 +206,7 @@ class Agent:
             if result.failed and result.text == INTERRUPTED:
                 # Here and not where it is found: another restart may come before the answer.
                 talk.texts.append(
-                    f"⚠️ `{call.name}` was interrupted by a restart. Whether it took effect is "
+                    f"⚠️ `{call.name}` was interrupted. Whether it took effect is "
                     "unknown; it was not run again."
                 )
                 talk.say("")

@@ -195,3 +195,25 @@ def test_system_prompt_ends_with_the_operators_words() -> None:
     bare = system_prompt(" \n", NOW)
     assert bare.endswith("Today is Wednesday, 2026-05-06 (UTC).")
     assert system_prompt("Be kind.", NOW) == f"{bare}\n\nBe kind."
+
+
+def test_an_id_that_was_there_before_gets_another_name() -> None:
+    """Calls of two answers never share an id, and each keeps its own result."""
+    call = ToolCall(id="call_0", name="look", arguments="{}")
+    asked = UserMessage(parts=(TextPart(text="look"),))
+    answer = AssistantMessage(text="", calls=(call,))
+    found = [
+        ToolMessage(results=(ToolResult(call_id="call_0", name="look", text=text),))
+        for text in ("first", "second")
+    ]
+
+    mended = repaired([asked, answer, found[0], asked, answer, found[1]])
+
+    calls = [each.calls[0].id for each in mended if isinstance(each, AssistantMessage)]
+    results = [
+        (each.results[0].call_id, each.results[0].text)
+        for each in mended
+        if isinstance(each, ToolMessage)
+    ]
+    assert calls == ["call_0", "call_0-1"]
+    assert results == [("call_0", "first"), ("call_0-1", "second")]

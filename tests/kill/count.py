@@ -13,7 +13,7 @@ from tests.kill.play import AUDIT_KEY, Played
 from tests.kill.points import NAMED
 from tests.kill.story import TOOL, done_number
 
-TOLD = "was interrupted by a restart"
+TOLD = "was interrupted"
 """What an answer says of a call whose outcome is unknown."""
 
 Effect = tuple[int, int]

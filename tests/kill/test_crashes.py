@@ -38,7 +38,7 @@ async def test_unknown_outcome_is_told_after_a_second_crash_too(tmp_path: Path) 
         world.model.script = always(Turn(text="I see."))
         await world.start(polls=False)
         assert (await world.answer()).text == (
-            "⚠️ act was interrupted by a restart. Whether it took effect is unknown; "
+            "⚠️ act was interrupted. Whether it took effect is unknown; "
             "it was not run again.\n\nI see."
         )
         assert len(tool.calls) == 1
