@@ -17,7 +17,7 @@ from assurebot import __version__
 from assurebot.agent.loop import Agent, Limits
 from assurebot.agent.tools.recall import Recall
 from assurebot.audit.log import JsonlAudit
-from assurebot.errors import AuditError, ChatError, ConfigError, StoreError
+from assurebot.errors import AuditError, ChatError, ConfigError, DataHeld, StoreError
 from assurebot.guard.access import Access
 from assurebot.guard.redact import Redactor
 from assurebot.ports import Clock, Provider, Tool
@@ -142,7 +142,7 @@ class _Program:
         self._redact = Redactor(settings.secrets())
         self._owner = Place(chat_id=settings.owner)
         self._started = self._clock.now()
-        self._full_told_until = 0.0
+        self._full = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
@@ -153,14 +153,14 @@ class _Program:
             enter = stack.enter_async_context
             site = await enter(Site(settings.host, settings.port))
             log.info("listening", host=settings.host, port=site.port)
-            await enter(held(settings.data_dir, self._parts.holder_seconds, self._waits(site)))
+            await enter(held(settings.data_dir, self._parts.holder_seconds, _told(site, stop)))
             services = await enter(asyncio.TaskGroup())
             chat = await enter(self._parts.chat(token, settings.telegram_api_url))
-            audit = await self._open_audit(stack, chat, services)
+            audit = await self._open_audit(stack)
             store = self._parts.store(
                 settings.data_dir / "assurebot.db",
                 self._clock,
-                on_full=lambda: self._note_full(services, chat, audit),
+                on_full=self._full.set,
             )
             try:
                 await enter(store)
@@ -173,25 +173,16 @@ class _Program:
             await stop.wait()
             log.info("stopping")
 
-    def _waits(self, site: Site) -> Callable[[str], None]:
-        def tell(holder: str) -> None:
-            site.checks = {"data": lambda: f"held by {holder}"}
-
-        return tell
-
-    async def _open_audit(
-        self, stack: AsyncExitStack, chat: TelegramClient, services: asyncio.TaskGroup
-    ) -> JsonlAudit:
+    async def _open_audit(self, stack: AsyncExitStack) -> JsonlAudit:
         settings = self._settings
         key = settings.audit_key
-
-        audit: JsonlAudit = self._parts.audit(
+        audit = self._parts.audit(
             settings.audit_log_path,
             key=None if key is None else key.get_secret_value().encode(),
             redact=self._redact,
             clock=self._clock,
             content=settings.audit_content,
-            on_full=lambda: self._note_full(services, chat, audit),
+            on_full=self._full.set,
         )
         try:
             await stack.enter_async_context(audit)
@@ -199,37 +190,37 @@ class _Program:
             raise ConfigError(f"AUDIT_LOG_PATH: the audit log cannot be opened: {error}") from error
         return audit
 
-    def _note_full(
-        self, services: asyncio.TaskGroup, chat: TelegramClient, audit: JsonlAudit
-    ) -> None:
-        services.create_task(self._tell_full(chat, audit), name="disk full notice")
-
     async def _tell_full(self, chat: TelegramClient, audit: JsonlAudit) -> None:
         """Tell the owner of a full disk: the one send that is allowed without an intent."""
         text = "⚠️ The disk is full. I do nothing more that I cannot record; please make room."
-        log.error("the disk is full")
-        now = asyncio.get_running_loop().time()
-        if now < self._full_told_until:
-            return  # the audit and the store find it out one after the other
-        self._full_told_until = now + FULL_NOTICE_SECONDS
-        with suppress(ChatError):
-            await chat.send(self._owner, Piece(text=text))
-            audit.note_unrecorded_notice()
+        while True:
+            await self._full.wait()
+            log.error("the disk is full")
+            with suppress(ChatError):
+                await chat.send(self._owner, Piece(text=text))
+                audit.note_unrecorded_notice()
+            await asyncio.sleep(FULL_NOTICE_SECONDS)
+            # The audit and the store find it out one after the other, and again and again.
+            self._full.clear()
 
     async def _record_start(self, audit: JsonlAudit, store: SqlStore) -> None:
         versions = f"python {platform.python_version()}, sqlite {sqlite3.sqlite_version}"
         await audit.record(
             AuditEntry(type="startup", evidence=f"assurebot {__version__}, {versions}")
         )
+        for line in audit.recovered:
+            if line.action in {"damaged", "missing"}:
+                await self._tell_damage(store, f"audit log ({line.target}: {line.evidence})")
         if store.set_aside is not None:
-            log.error("the database was damaged and is set aside", file=store.set_aside.name)
-            text = (
-                f"⚠️ The database was damaged. It is kept as {store.set_aside.name}; I began anew."
-            )
-            await store.say(self._owner, [Piece(text=text)], Trace())
-            await audit.record(
-                AuditEntry(type="error", action="store", evidence=store.set_aside.name)
-            )
+            name = store.set_aside.name
+            await audit.record(AuditEntry(type="error", action="store", evidence=name))
+            await self._tell_damage(store, f"database (set aside as {name})")
+
+    async def _tell_damage(self, store: SqlStore, what: str) -> None:
+        """Tell the owner what was not found whole at the start, and was begun anew."""
+        log.error("not whole at the start, begun anew", what=what)
+        text = f"⚠️ At the start this was not whole, and I began anew: {what}."
+        await store.say(self._owner, [Piece(text=text)], Trace())
 
     async def _record_stop(self, audit: JsonlAudit) -> None:
         with suppress(AuditError):
@@ -265,19 +256,16 @@ class _Program:
             "store": parts.store.problem,
             "audit": parts.audit.problem,
         }
+        facts = Facts(
+            version=__version__,
+            started=self._started,
+            owner=self._settings.owner,
+            checks=checks,
+            poll_age=poller.age_seconds,
+            parse_model=lambda text: self._usable_model(text, prices),
+        )
         commands = ChatCommands(
-            store=parts.store,
-            control=runner,
-            models=models,
-            clock=self._clock,
-            facts=Facts(
-                version=__version__,
-                started=self._started,
-                owner=self._settings.owner,
-                checks=checks,
-                poll_age=poller.age_seconds,
-                parse_model=lambda text: self._usable_model(text, prices),
-            ),
+            store=parts.store, control=runner, models=models, clock=self._clock, facts=facts
         )
         worker = Worker(
             agent=self._agent(parts, provider),
@@ -311,6 +299,7 @@ class _Program:
 
         enter, group = stack.enter_async_context, parts.services
         await self._check_prices(prices)
+        await enter(_service(group, "full disk", self._tell_full(parts.chat, parts.audit)))
         await enter(_service(group, "outbox", outbox.run()))
         await enter(_service(group, "runner", runner.run(worker, commands.urgent, preview)))
         stack.push_async_callback(_drain, runner, outbox, self._parts.grace_seconds)
@@ -393,6 +382,17 @@ class _Program:
         if not await prices.known(ref):
             raise ConfigError(f"nobody knows the price of {ref}; set AI_PRICE")
         return ref
+
+
+def _told(site: Site, stop: asyncio.Event) -> Callable[[str], None]:
+    """Show in the health who holds the data; a stop ends the wait for it."""
+
+    def tell(holder: str) -> None:
+        site.checks = {"data": lambda: f"held by {holder}"}
+        if stop.is_set():
+            raise DataHeld(f"stopped while the data folder was held by {holder}")
+
+    return tell
 
 
 async def _drain(runner: Runner, outbox: Outbox, grace_seconds: float) -> None:

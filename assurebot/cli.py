@@ -8,7 +8,11 @@ import gc
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,10 @@ from assurebot.errors import AuditError, ConfigError, DataHeld
 EXIT_OK, EXIT_CRASH, EXIT_CONFIG, EXIT_HELD = 0, 1, 2, 3
 """Exit codes, as the README names them; 1 also means that a check found something wrong."""
 
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 STRAY_SECONDS = 1.0
-"""How long tasks that are left over at the end may take to end."""
+"""How long tasks, and then threads, that are left over at the end may take to end."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AuditError as error:
         print(f"assurebot audit: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    except KeyboardInterrupt:  # `run` and `demo` take the signal themselves
+        return EXIT_INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,9 +81,15 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verify.add_argument("file", nargs="?", type=Path, help="default: AUDIT_LOG_PATH")
     verify.set_defaults(run=_verify)
     tail = audit.add_parser("tail", help="print the last lines")
-    tail.add_argument("-n", "--lines", type=int, default=20)
+    tail.add_argument("-n", "--lines", type=_count, default=20)
     tail.add_argument("file", nargs="?", type=Path, help="default: AUDIT_LOG_PATH")
     tail.set_defaults(run=_tail)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
+    return int(text)
 
 
 # Imports stand inside the commands: `--help` and `audit` need none of the heavy ones.
@@ -118,8 +131,11 @@ def _run(_arguments: argparse.Namespace) -> int:
 async def without_strays(main: Coroutine[Any, Any, None], tell: Callable[..., object]) -> None:
     """Run `main`; if a task outlives it and ignores a cancel, tell so and end the process at once.
 
-    `asyncio.run` would wait for such a task for ever, and nobody would start the program anew.
+    So it is with a thread that works on, for one at a name server that does not answer.
+    `asyncio.run` would wait for them for ever, and nobody would start the program anew.
     """
+    threads = ThreadPoolExecutor(thread_name_prefix="thread")
+    asyncio.get_running_loop().set_default_executor(threads)
     try:
         await main
     finally:
@@ -128,12 +144,22 @@ async def without_strays(main: Coroutine[Any, Any, None], tell: Callable[..., ob
         for stray in strays:
             stray.cancel()
         deaf = (await asyncio.wait(strays, timeout=STRAY_SECONDS))[1] if strays else set()
-        if deaf:
-            names = sorted(task.get_name() for task in deaf)
+        threads.shutdown(wait=False, cancel_futures=True)
+        names = sorted([*(task.get_name() for task in deaf), *_deaf_threads()])
+        if names:
             tell("ending without tasks that do not end", tasks=names, exc_info=error)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(EXIT_OK if error is None else EXIT_CRASH)
+
+
+def _deaf_threads() -> list[str]:
+    until = time.monotonic() + STRAY_SECONDS
+    found = [one for one in threading.enumerate() if one is not threading.current_thread()]
+    lasting = [one for one in found if not one.daemon]
+    for thread in lasting:
+        thread.join(max(0.0, until - time.monotonic()))
+    return [thread.name for thread in lasting if thread.is_alive()]
 
 
 def _refusal(error: BaseException) -> ConfigError | DataHeld | None:
@@ -165,7 +191,8 @@ def _whoami(arguments: argparse.Namespace) -> int:
 
     bot = load_part(BotSettings, os.environ)
     token = bot.telegram_bot_token.get_secret_value()
-    return asyncio.run(listen(token, bot.telegram_api_url, arguments.seconds, print))
+    say = partial(print, flush=True)  # at once, into a pipe too
+    return asyncio.run(listen(token, bot.telegram_api_url, arguments.seconds, say))
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -188,7 +215,8 @@ def _tail(arguments: argparse.Namespace) -> int:
     from assurebot.audit.verify import tail
 
     path, _ = _audit_settings(arguments.file)
-    print(*tail(path, arguments.lines), sep="\n")
+    for line in tail(path, arguments.lines):
+        print(line)
     return EXIT_OK
 
 

@@ -73,11 +73,11 @@ class ChatRejected(ChatError):
     """Refused for good: bad content, a chat that is gone, a bot that was blocked."""
 
 
-class ChatConflict(ChatError):
+class ChatConflict(ChatUnavailable):
     """Another process polls with the same token (HTTP 409)."""
 
 
-class ChatTokenRefused(ChatError):
+class ChatTokenRefused(ChatUnavailable):
     """The service does not accept the token (HTTP 401 or 404)."""
 
 
@@ -91,6 +91,10 @@ class ToolError(AssureBotError):
 
 class StoreError(AssureBotError):
     """The store could not read or write; nothing of the transaction was kept."""
+
+
+class StoreUnwell(StoreError):
+    """The disk or the database is at fault, not what was asked: later the same may succeed."""
 
 
 class AlreadyEnded(StoreError):

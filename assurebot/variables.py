@@ -7,9 +7,10 @@ never hold its value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import partial
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -35,8 +36,8 @@ CLOSED_PREFIXES = (
 WATCHED_PREFIXES = ("TELEGRAM_", "OPENAI_", "ANTHROPIC_", "DATABASE_", "AI_")
 """Names with one of these may belong to other programs: only a near miss gives a warning."""
 
-NEAR = 0.87
-"""How alike two names are when one must be a typo of the other: one or two letters differ."""
+NEAR = 2
+"""How many letters may differ when one name must be a typo of the other."""
 
 MIN_SECRET_CHARS = 8
 """Shorter secrets would not be redacted, so they are not accepted."""
@@ -143,7 +144,9 @@ def model_ref(text: str | None, providers: Sequence[ProviderName]) -> ModelRef:
     return ModelRef(provider=next(sure, providers[0]), name=text)
 
 
-def unknown(given: Iterable[str], known: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def unknown(
+    given: Iterable[str], known: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return warnings and problems about the given names that are no settings."""
     warnings: list[str] = []
     problems: list[str] = []
@@ -155,9 +158,21 @@ def unknown(given: Iterable[str], known: Iterable[str]) -> tuple[tuple[str, ...]
             hint = f"is {near[0]} meant?" if near else f"none begins with {closed}; remove it"
             problems.append(f"{name} is no setting of this version: {hint}")
         elif name.startswith(WATCHED_PREFIXES):
-            near = get_close_matches(name, known, n=1, cutoff=NEAR)
-            warnings += [f"{name} is no setting of this version: is {x} meant?" for x in near]
+            nearest = min(known, key=partial(_edits, name))
+            if _edits(name, nearest) <= NEAR:
+                warnings.append(f"{name} is no setting of this version: is {nearest} meant?")
     return tuple(warnings), tuple(problems)
+
+
+def _edits(one: str, other: str) -> int:
+    """Count the letters to be changed, added or left out to make one name the other."""
+    row = list(range(len(other) + 1))
+    for at, letter in enumerate(one, start=1):
+        corner, row[0] = row[0], at
+        for to, wanted in enumerate(other, start=1):
+            changed = corner + (letter != wanted)
+            corner, row[to] = row[to], min(changed, row[to] + 1, row[to - 1] + 1)
+    return row[-1]
 
 
 Url = Annotated[str, BeforeValidator(url)]

@@ -103,6 +103,7 @@ async def test_group_that_is_not_listed_is_left(tmp_path: Path, who: str) -> Non
         person = world.owner if who == "owner" else world.stranger
         group.add_bot(person)
         await world.meanwhile(world.telegram.wait_for("leaveChat"))
+        assert "it is not in ALLOWED_CHATS" in (await world.answer(contains="I left chat")).text
         person.say(f"@stand_in_bot {MARK}", OTHER_GROUP)
         await world.taken()
         await world.stop()

@@ -20,6 +20,7 @@ from tests.world import running
         ("/panic", "Everything is held; 0 running turns were stopped."),
         ("/resume", "Nothing was held."),
         ("/status", "Health: all well"),
+        ("/status", "Turns: 0 running, 0 waiting, 0 to be sent"),
         ("/model", "This chat uses anthropic:claude-sonnet-5-5."),
         ("/whoami", "You are Ann, id 42, the owner."),
         ("/WhoAmI@Stand_In_Bot", "You are Ann, id 42, the owner."),
@@ -38,7 +39,8 @@ async def test_commands_are_registered(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         (commands,) = world.telegram.world.commands.values()
         assert [each["command"] for each in commands] == [
-            *("help", "new", "stop", "panic", "resume", "status", "model", "whoami")
+            *("start", "help", "new", "clear", "stop", "panic", "resume", "status", "model"),
+            "whoami",
         ]
 
 

@@ -80,7 +80,7 @@ async def test_damaged_database_is_set_aside_and_told(tmp_path: Path, damage: st
         }[damage]
         world.database.write_bytes(bad)
         await world.start()
-        notice = await world.answer(contains="The database was damaged.")
+        notice = await world.answer(contains="this was not whole")
         (kept,) = world.folder.glob("assurebot.db.damaged-*")
         assert (kept.name in notice.text, kept.read_bytes()) == (True, bad)
         await world.ask("two", "two")

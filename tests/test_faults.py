@@ -104,7 +104,7 @@ async def test_refused_token_is_named_and_not_tried_again_at_once(
 
 async def test_poll_that_never_comes_back_is_given_up(tmp_path: Path) -> None:
     """A poll without an answer ends at our own limit, and the next one works."""
-    times = PollTimes(wait=1, slack=0.2, backoff=(0.05,))
+    times = PollTimes(wait=1, slack=0.2, forgiven=0, backoff=(0.05,))
     async with running(tmp_path, parts=quick(poll=times)) as world:
         world.telegram.faults.add("getUpdates", 1, Hang())
         world.owner.say("one")
@@ -139,7 +139,7 @@ class _Deaf(TelegramClient):
 
 async def test_poll_that_ignores_its_limit_ends_the_program(tmp_path: Path) -> None:
     """The watchdog crashes the program, so that a new process takes over."""
-    times = PollTimes(wait=0, slack=0.1, hung=0.3)
+    times = PollTimes(wait=0, slack=0.1, forgiven=0, hung=0.3)
     async with running(tmp_path, parts=quick(chat=_Deaf, poll=times)) as world:
         assert world.app is not None
         with pytest.raises(ExceptionGroup) as caught:

@@ -270,7 +270,9 @@ def test_unknown_names_under_closed_prefixes_stop_the_start(prefix: str) -> None
 def test_near_misses_and_idle_addresses_warn() -> None:
     """A name that is nearly a known one gives a warning; a farther one is left alone."""
     odd = {
+        "AI_MDL": "x",
         "AI_MODELL": "x",
+        "ANTHROPIC_API_KEY_OLD": "x",
         "OPENAI_APIKEY": "x",
         "TELEGRAM_BOT_TOKN": "x",
         "OPENAI_ORG_ID": "x",
@@ -279,6 +281,7 @@ def test_near_misses_and_idle_addresses_warn() -> None:
         "MAX_TURN": "3",
     }
     assert load_settings(GOOD | odd).warnings == (
+        "AI_MDL is no setting of this version: is AI_MODEL meant?",
         "AI_MODELL is no setting of this version: is AI_MODEL meant?",
         "OPENAI_APIKEY is no setting of this version: is OPENAI_API_KEY meant?",
         "TELEGRAM_BOT_TOKN is no setting of this version: is TELEGRAM_BOT_TOKEN meant?",

@@ -36,7 +36,7 @@ API_KEY = "sk-made-up-for-tests-0123456789"
 FREE = Rate(seconds=0.0, burst=1_000)
 UNLIMITED = Rates(private=FREE, group=FREE, overall=FREE)
 QUICK_PREVIEW = PreviewTimes(first=0.01, drafts=0.02, edits=0.05, typing=0.2, renewal=0.5)
-QUICK_POLL = PollTimes(wait=5, backoff=(0.05, 0.1), conflict=0.1)
+QUICK_POLL = PollTimes(wait=5, forgiven=0, backoff=(0.05, 0.1), conflict=0.1)
 
 
 def quick(**fields: Any) -> Parts:

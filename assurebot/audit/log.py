@@ -46,7 +46,8 @@ class JsonlAudit:
         wait_seconds: How long an intent, or the stop, waits for a disk that does not answer.
 
     Attributes:
-        interrupted: The lines that closed, at the start, intents that had no result.
+        recovered: The lines recorded at the start: what was torn, damaged or missing, and the
+            closing (`closes`) of each intent that had no result.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class JsonlAudit:
         self._on_full = on_full
         self._retry_seconds = retry_seconds
         self._wait_seconds = wait_seconds
-        self.interrupted: tuple[AuditEntry, ...] = ()
+        self.recovered: tuple[AuditEntry, ...] = ()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._wake = asyncio.Event()
@@ -90,7 +91,7 @@ class JsonlAudit:
             if found := self._journal.open(self._key):
                 self._journal.append([self._draft(entry) for entry in found])
             undo.pop_all()
-        self.interrupted = tuple(entry for entry in found if entry.closes)
+        self.recovered = tuple(found)
         self._promised = self._journal.head.seq
         self._task = asyncio.create_task(self._write_until_closed(), name="audit writer")
         if self._journal.full:

@@ -118,10 +118,13 @@ def tail(path: Path, count: int) -> list[str]:
     """Return the last whole lines of the log as they are, oldest first; reads no more than these.
 
     Raises:
-        AuditError: The files cannot be read.
+        AuditError: The files cannot be read, or there are none.
     """
+    names = Names(path)
+    if not names.current.exists() and not names.all_rotated():
+        raise AuditError(f"the audit log {path} is not there")
     try:
-        whole = (raw for raw in all_backward(Names(path)) if raw.endswith(b"\n"))
+        whole = (raw for raw in all_backward(names) if raw.endswith(b"\n"))
         found = [raw[:-1].decode("utf-8", "replace") for raw in islice(whole, count)]
     except OSError as error:
         raise AuditError(f"the audit log {path} cannot be read: {error.strerror}") from error

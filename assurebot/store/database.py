@@ -7,6 +7,7 @@ four times, which took more processor time than all other work on a message (`be
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -19,6 +20,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 
+from assurebot.errors import StoreError
 from assurebot.ports import Clock, Counts, Ending, Incoming, Pressed, Spent
 from assurebot.store import facts, folder, history, inbox, outbox
 from assurebot.store.schema import migrate
@@ -52,12 +54,15 @@ class SqlStore:
 
     async def __aenter__(self) -> Self:
         marker = self._path.with_name("stopped-cleanly")
-        crashed = not marker.exists()
-        marker.unlink(missing_ok=True)
-        self.set_aside = await asyncio.to_thread(
-            folder.set_aside_if_damaged, self._path, crashed=crashed, now=self._clock.now()
-        )
-        self._path.touch(mode=0o600, exist_ok=True)
+        try:
+            crashed = not marker.exists()
+            marker.unlink(missing_ok=True)
+            self.set_aside = await asyncio.to_thread(
+                folder.set_aside_if_damaged, self._path, crashed=crashed, now=self._clock.now()
+            )
+            self._path.touch(mode=0o600, exist_ok=True)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"{self._path.name} cannot be opened: {error}") from error
         async with AsyncExitStack() as stack:
             stack.callback(marker.touch, mode=0o600)
             self._readers = _engine(self._path, begin="BEGIN", readonly=True)
@@ -99,7 +104,7 @@ class SqlStore:
                 self._reading, _transaction, self._readers, work
             )
         except (SQLAlchemyError, ValueError) as error:
-            raise translated(error) from error
+            raise translated(error) from None  # it holds what was asked for, and so what was said
 
     # --- events and their steps
 
@@ -122,7 +127,7 @@ class SqlStore:
 
     async def unfinished(self) -> tuple[StoredEvent, ...]:
         """See `Store.unfinished`."""
-        return await self._read(inbox.unfinished)
+        return await self._writer.run(inbox.unfinished)
 
     async def begin(self, event_id: int, first: Step | None = None) -> tuple[Step, ...]:
         """See `Store.begin`."""
@@ -187,7 +192,7 @@ class SqlStore:
 
     async def unsent(self) -> tuple[OutboxRow, ...]:
         """See `Store.unsent`."""
-        return await self._read(outbox.unsent)
+        return await self._writer.run(outbox.unsent)
 
     async def sent(self, row_id: int, message_id: int) -> None:
         """See `Store.sent`."""

@@ -52,8 +52,12 @@ async def held(
 
     Raises:
         DataHeld: Another process still holds it after `wait_seconds`.
+        ConfigError: The lock cannot be opened; the message names `DATA_DIR`.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"DATA_DIR: the lock cannot be opened: {error}") from error
     try:
         await _take(descriptor, wait_seconds, on_wait)
         started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.store import facts
-from assurebot.store.codec import EXCHANGE, dump
+from assurebot.store.codec import EXCHANGE, dump, readable
 from assurebot.store.schema import history
 from assurebot.values import Exchange, Place
 
@@ -24,7 +24,7 @@ def start_afresh(connection: Connection, place: Place, event_id: int) -> None:
 
 
 def latest(connection: Connection, place: Place, limit: int) -> tuple[Exchange, ...]:
-    """Return the newest exchanges since the fresh start, oldest first."""
+    """Return the newest exchanges since the fresh start that can be read, oldest first."""
     query = (
         select(history.c.body)
         .where(history.c.place == place.key, history.c.id > _floor(connection, place))
@@ -32,7 +32,7 @@ def latest(connection: Connection, place: Place, limit: int) -> tuple[Exchange, 
         .limit(limit)
     )
     rows = connection.execute(query).scalars().all()
-    return tuple(EXCHANGE.validate_json(body) for body in reversed(rows))
+    return readable(reversed(rows), EXCHANGE.validate_json)
 
 
 def one(connection: Connection, place: Place, exchange_id: int) -> Exchange | None:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.errors import AlreadyEnded
 from assurebot.ports import Incoming, Spent
-from assurebot.store.codec import EVENT, STEP, dump
+from assurebot.store.codec import EVENT, STEP, dump, readable
 from assurebot.store.schema import inbox, spend, steps
 from assurebot.values import ModelStep, Step, StoredEvent
 
@@ -51,9 +51,14 @@ def stored_event(row: RowMapping) -> StoredEvent:
 
 
 def unfinished(connection: Connection) -> tuple[StoredEvent, ...]:
-    """Return the open events in order of arrival."""
+    """Return the open events in order of arrival; what cannot be read is put into quarantine."""
+
+    def quarantine(row: RowMapping) -> None:
+        damaged = update(inbox).where(inbox.c.id == row["id"])
+        connection.execute(damaged.values(state="quarantined"))
+
     query = select(inbox).where(inbox.c.state == "open").order_by(inbox.c.id)
-    return tuple(stored_event(row) for row in connection.execute(query).mappings())
+    return readable(connection.execute(query).mappings().all(), stored_event, quarantine)
 
 
 def begin(connection: Connection, event_id: int, first: Step | None) -> tuple[Step, ...]:
@@ -71,10 +76,9 @@ def begin(connection: Connection, event_id: int, first: Step | None) -> tuple[St
 
 
 def release(connection: Connection, event_id: int) -> None:
-    """Take a start back."""
-    connection.execute(
-        update(inbox).where(inbox.c.id == event_id).values(starts=inbox.c.starts - 1)
-    )
+    """Take a start back, if one was counted."""
+    counted = update(inbox).where(inbox.c.id == event_id, inbox.c.starts > 0)
+    connection.execute(counted.values(starts=inbox.c.starts - 1))
 
 
 def note(connection: Connection, event_id: int, new: Sequence[Step], now: datetime) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.ports import Pressed
 from assurebot.store import inbox
-from assurebot.store.codec import PIECE, TRACE, dump
+from assurebot.store.codec import PIECE, TRACE, dump, readable
 from assurebot.store.schema import buttons, outbox
 from assurebot.values import OutboxRow, Piece, Place, Trace
 
@@ -38,9 +38,10 @@ def add(
 
 
 def unsent(connection: Connection) -> tuple[OutboxRow, ...]:
-    """Return the open rows in order."""
+    """Return the open rows in order; what cannot be read is dead."""
     query = select(outbox).where(outbox.c.state == "open").order_by(outbox.c.id)
-    return tuple(_row(row) for row in connection.execute(query).mappings())
+    rows = connection.execute(query).mappings().all()
+    return readable(rows, _row, lambda row: drop(connection, row["id"], "it cannot be read"))
 
 
 def _row(row: RowMapping) -> OutboxRow:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from assurebot.errors import StoreError
+from assurebot.errors import StoreError, StoreUnwell
 
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ def translated(error: Exception) -> StoreError:
     if isinstance(error, ValidationError):  # its text quotes what it could not read
         return StoreError(f"a stored {error.title} cannot be read")
     cause = error.orig if isinstance(error, DBAPIError) else error
-    return StoreError(f"{type(cause).__name__}: {cause}" if cause is not None else "unknown")
+    unwell = isinstance(cause, sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
+    return (StoreUnwell if unwell else StoreError)(f"{type(cause).__name__}: {cause}")
 
 
 class Writer:
@@ -104,7 +105,7 @@ class Writer:
             )
         except Exception as error:  # noqa: BLE001 - it goes to the callers; the writer must live
             failure = translated(error)
-            self.problem = None if isinstance(error, StoreError) else str(failure)
+            self.problem = str(failure) if isinstance(failure, StoreUnwell) else None
             self._note_full(error)
             for job in batch:
                 if not job.done.done():

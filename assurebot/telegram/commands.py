@@ -13,8 +13,10 @@ from assurebot.turns.worker import Reply
 from assurebot.values import Event, ModelRef, StoredEvent
 
 COMMANDS: tuple[tuple[str, str], ...] = (
+    ("start", "Say hello"),
     ("help", "What I can do"),
     ("new", "Forget this conversation and start afresh"),
+    ("clear", "The same as /new"),
     ("stop", "Stop the running answer"),
     ("panic", "Stop everything and hold it"),
     ("resume", "Go on after /panic (owner)"),
@@ -22,7 +24,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("model", "Show or choose the model of this chat"),
     ("whoami", "Your name, id and role"),
 )
-"""What is registered with Telegram; `/start` and `/clear` are other names for help and new."""
+"""All there are, as registered with Telegram."""
 
 HELP = """\
 Write to me and I answer; the answer appears while it is being made.
@@ -128,7 +130,9 @@ class ChatCommands:
         age = self._facts.poll_age()
         said = ((name, check()) for name, check in self._facts.checks.items())
         problems = "; ".join(f"{name}: {problem}" for name, problem in said if problem)
-        waiting = f"{counts.waiting} waiting, {counts.unsent} to be sent"
+        running = control.running()
+        behind = max(0, counts.waiting - running - 1)  # without this command
+        waiting = f"{behind} waiting, {counts.unsent} to be sent"
         tokens = f"{spent.input_tokens} tokens in, {spent.output_tokens} out"
         lines = [
             f"**AssureBot {self._facts.version}**, up {_rounded(now - self._facts.started)}",
@@ -136,7 +140,7 @@ class ChatCommands:
             f"Held: {f'by {control.held_by}' if control.held_by else 'no'}",
             f"Model here: `{await self._models.get(stored.event.place)}`",
             f"Last poll: {'never' if age is None else f'{age:.0f} s ago'}",
-            f"Turns: {control.running()} running, {waiting}",
+            f"Turns: {running} running, {waiting}",
             f"Dead: {counts.dead}; unreadable: {counts.quarantined}",
             f"You today: {spent.calls} model calls, {tokens}, ${spent.cost_usd}",
         ]

@@ -22,10 +22,9 @@ from assurebot.errors import (
 from assurebot.ports import Clock, Store
 from assurebot.telegram.updates import ALLOWED_UPDATES, Self, arrival
 from assurebot.turns.intake import Intake
+from assurebot.turns.outbox import LONGEST_BAN_SECONDS
 
 log = structlog.get_logger(__name__)
-
-LONGEST_BAN_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +36,7 @@ class PollTimes:
         slack: How much longer than that a poll may take before it is given up.
         hung: After this a poll that was given up and does not end ends the program.
         stale: Older than this, the last good poll no longer counts as being in touch.
+        forgiven: So long after a good poll, failures do not count yet.
         backoff: Pauses after failures in a row; the last one again and again.
         conflict: Pause while another process polls.
         token: Pause while the token is refused.
@@ -46,6 +46,7 @@ class PollTimes:
     slack: float = 60.0
     hung: float = 300.0
     stale: float = 90.0
+    forgiven: float = 30.0
     backoff: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
     conflict: float = 5.0
     token: float = 300.0
@@ -100,10 +101,11 @@ class Poller:
 
     def problem(self) -> str | None:
         """Say why updates do not come in, or `None`."""
-        if self._trouble is not None:
-            return self._trouble
         age = self.age_seconds()
-        return None if age is not None and age < self._times.stale else "no good poll for too long"
+        limit = self._times.stale if self._trouble is None else self._times.forgiven
+        if age is not None and age < limit:
+            return None
+        return self._trouble or "no good poll for too long"
 
     def age_seconds(self) -> float | None:
         """Return how long ago the last poll succeeded."""
@@ -161,6 +163,8 @@ class Poller:
             arrivals = [arrival(item, self._me, now) for item in batch]
             await self._intake.take(arrivals, offset=following)
             offset = following
+        if self._trouble is not None:
+            log.info("polling", bot=self._me.username)
         self._last_good, self._trouble, self._failures = now, None, 0
         return offset
 

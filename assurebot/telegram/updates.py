@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from telegram import Message, MessageEntity, Update
+from telegram import CallbackQuery, Message, MessageEntity
 
 from assurebot.turns.intake import Arrival
 from assurebot.values import OWNER, Event, EventKind, Person, Place, TextPart, untrusted
@@ -60,9 +60,10 @@ def arrival(raw: Raw, me: Self, now: datetime) -> Arrival:
     if what == "stopped_message_generation" and kind == "private":
         user_id = chat_id  # it names no sender; in private both are the same number
     names = (sender.get(name) for name in ("first_name", "last_name"))
+    key = _key(what, raw, body, chat_id)
     return Arrival(
         source="telegram",
-        key=_key(what, raw, body, chat_id),
+        key=key,
         what=what,
         raw=text,
         received_at=now,
@@ -70,7 +71,7 @@ def arrival(raw: Raw, me: Self, now: datetime) -> Arrival:
         chat_id=chat_id,
         chat_kind=kind,
         name=" ".join(str(name) for name in names if name),
-        read=partial(_read, raw, what, me, now),
+        read=partial(_read, body, what, key, me, now),
     )
 
 
@@ -128,38 +129,34 @@ def _key(what: str, raw: Raw, body: Raw, chat_id: int | None) -> str:
     return f"update:{raw.get('update_id')}"
 
 
-def _read(raw: Raw, what: str, me: Self, now: datetime) -> Event | None:
-    update = Update.de_json(dict(raw), None)
-    key = _key(what, raw, raw[what], _chat_id(update))
-    if update.message is not None:
-        return _message(update.message, key, me, now)
-    if update.edited_message is not None:
-        if not _addressed(update.edited_message, me):
+def _read(body: Raw, what: str, key: str, me: Self, now: datetime) -> Event | None:
+    match what:
+        case "message":
+            return _message(Message.de_json(dict(body), None), key, me, now)
+        case "edited_message":
+            message = Message.de_json(dict(body), None)
+            if not _addressed(message, me):
+                return None
+            return _event(message, "unsupported", key, now, "an edited message")
+        case "callback_query":
+            return _press(CallbackQuery.de_json(dict(body), None), key, now)
+        case "stopped_message_generation":
+            chat = body["chat"]
+            return Event(
+                source="telegram",
+                key=key,
+                kind="command",
+                actor=Person(user_id=chat["id"], name=chat.get("first_name", "")),
+                place=Place(chat_id=chat["id"]),
+                received_at=now,
+                command="stop",
+            )
+        case _:
             return None
-        return _event(update.edited_message, "unsupported", key, now, "an edited message")
-    if update.callback_query is not None:
-        return _press(update, key, now)
-    if what == "stopped_message_generation":
-        chat = raw[what]["chat"]
-        return Event(
-            source="telegram",
-            key=key,
-            kind="command",
-            actor=Person(user_id=chat["id"], name=chat.get("first_name", "")),
-            place=Place(chat_id=chat["id"]),
-            received_at=now,
-            command="stop",
-        )
-    return None
 
 
-def _chat_id(update: Update) -> int | None:
-    return None if update.effective_chat is None else update.effective_chat.id
-
-
-def _press(update: Update, key: str, now: datetime) -> Event | None:
-    query = update.callback_query
-    if query is None or query.message is None or not query.data:
+def _press(query: CallbackQuery, key: str, now: datetime) -> Event | None:
+    if query.message is None or not query.data:
         return None
     thread = getattr(query.message, "message_thread_id", None)
     private = query.message.chat.type == "private"
@@ -185,6 +182,8 @@ def _message(message: Message, key: str, me: Self, now: datetime) -> Event | Non
         return replace(_event(message, "command", key, now, rest), command=name)
     attachment = _attachment(message)
     if not text:
+        if attachment is None and message.api_kwargs:
+            attachment = "a message of a newer kind"
         return None if attachment is None else _event(message, "unsupported", key, now, attachment)
     event = _event(message, "message", key, now, _without_mention(text, me))
     parts = list(event.parts)
@@ -244,7 +243,8 @@ def _command(message: Message, me: Self) -> tuple[str, str] | None:
 
 def _without_mention(text: str, me: Self) -> str:
     start = f"@{me.username}"
-    return text[len(start) :].lstrip(" ,:") if text.lower().startswith(start.lower()) else text
+    rest = text[len(start) :].lstrip(" ,:") if text.lower().startswith(start.lower()) else ""
+    return rest or text
 
 
 def _quoted(message: Message, me: Self) -> TextPart | None:
@@ -283,7 +283,5 @@ ATTACHMENTS = {
 
 def _attachment(message: Message) -> str | None:
     """Name what a message carries beside text; `None` for plain text and service messages."""
-    for name, words in ATTACHMENTS.items():
-        if getattr(message, name, None):
-            return words
-    return "a message of a newer kind" if message.api_kwargs else None
+    found = (words for name, words in ATTACHMENTS.items() if getattr(message, name, None))
+    return next(found, None)

@@ -35,6 +35,12 @@ async def listen(
                 await _watch(client, seen, say)
         except TimeoutError:
             pass
+        except ChatConflict:
+            say(
+                "Another program listens with this token, perhaps the bot itself or a webhook; "
+                "end it and run this again."
+            )
+            return 1
     if not seen:
         say("Nobody wrote. Is it the right bot? Open its chat, press Start, and run this again.")
         return 1
@@ -47,8 +53,7 @@ async def _watch(client: TelegramClient, seen: set[int], say: Callable[[str], No
         try:
             batch = await client.updates(None, 10 if not seen else 0, ["message"])
         except ChatConflict:
-            say("The bot itself is running with this token; stop it, or look into its audit log.")
-            return
+            raise
         except ChatError as error:
             say(f"Telegram: {error}; trying again.")
             await asyncio.sleep(3)

@@ -11,7 +11,7 @@ from typing import Literal
 import structlog
 
 from assurebot.errors import ChatError
-from assurebot.guard.access import Access, Verdict
+from assurebot.guard.access import SHARED_USERS, Access, Verdict
 from assurebot.ports import AuditLog, Chat, Incoming, Redact, Store
 from assurebot.turns.outbox import Outbox
 from assurebot.values import AuditEntry, Event, Piece, Place, StoredEvent, Trace
@@ -122,16 +122,23 @@ class Intake:
         )
 
     async def _knocked(self, arrival: Arrival, verdict: Verdict) -> None:
-        """Tell the owner once about a stranger, and leave a group that is not on the list."""
-        if arrival.user_id is not None and verdict.rule.startswith("user"):
-            name = self._redact(" ".join(arrival.name.split()))[:64] or "without a name"
-            await self._tell_owner(
-                f"🚪 A stranger knocked: {name}, id {arrival.user_id} ({arrival.what}). "
-                "They got no answer. To let them in, add the id to ALLOWED_USERS and restart.",
-                f"user {arrival.user_id}",
-            )
+        """Tell the owner, once, and leave a group that is not on the list."""
+        name = self._redact(" ".join(arrival.name.split()))[:64] or "without a name"
+        who = f"{name}, id {arrival.user_id} ({arrival.what})"
+        known = self._access.users | SHARED_USERS
+        stranger = arrival.user_id is not None and arrival.user_id not in known
         if verdict.leave and arrival.chat_id is not None:
             await self._leave(arrival.chat_id)
+            await self._tell_owner(
+                f"🚪 I left chat {arrival.chat_id}, where I met {who}: it is not in ALLOWED_CHATS.",
+                f"user {arrival.user_id}" if stranger else f"chat {arrival.chat_id}",
+            )
+        elif stranger:
+            await self._tell_owner(
+                f"🚪 A stranger knocked: {who}. They got no answer. "
+                "To let them in, add the id to ALLOWED_USERS and restart.",
+                f"user {arrival.user_id}",
+            )
 
     async def _tell_owner(self, text: str, about: str) -> None:
         now = asyncio.get_running_loop().time()

@@ -143,12 +143,12 @@ class Outbox:
             message_id = await self._chat.send(row.place, row.piece)
             queue.popleft()  # it has left: from here on nothing may send it again
             outcome, failure = "ok", None
+            await self._mark_sent(row.id, message_id)
         except ChatUnavailable as error:
             outcome, failure = "unknown" if error.maybe_delivered else "failed", str(error)
-            queue[0] = self._postponed(row, error)
-            await self._store.postpone(
-                row.id, tries=queue[0].tries, not_before=queue[0].not_before or self._clock.now()
-            )
+            not_before = self._clock.now() + timedelta(seconds=_pause(row, error))
+            queue[0] = replace(row, tries=row.tries + 1, not_before=not_before)
+            await self._store.postpone(row.id, tries=row.tries + 1, not_before=not_before)
         except ChatRejected as error:
             outcome, failure = "refused", str(error)
             await self._refused(queue, str(error))
@@ -165,9 +165,6 @@ class Outbox:
                     error=failure,
                 )
             )
-        if message_id is not None:
-            self._drafts.pop(row.id, None)
-            await self._mark_sent(row.id, message_id)
 
     async def _mark_sent(self, row_id: int, message_id: int) -> None:
         """Note that a row has left, however long the disk takes: it must not leave again."""
@@ -179,19 +176,9 @@ class Outbox:
                 await asyncio.sleep(self._disk_seconds)
 
     def _evidence(self, row: OutboxRow, message_id: int | None) -> str | None:
-        drafts = self._drafts.get(row.id, 0)
+        drafts = self._drafts.pop(row.id, 0) if message_id else self._drafts.get(row.id, 0)
         parts = [] if message_id is None else [f"message:{message_id}"]
         return " ".join([*parts, f"drafts:{drafts}"] if drafts else parts) or None
-
-    def _postponed(self, row: OutboxRow, error: ChatUnavailable) -> OutboxRow:
-        wait = error.retry_after
-        if wait is None:
-            wait = BACKOFF_SECONDS[min(row.tries, len(BACKOFF_SECONDS) - 1)]
-        wait = min(max(wait, 1.0), LONGEST_BAN_SECONDS)
-        if wait > BACKOFF_SECONDS[-1]:
-            log.warning("told to be quiet in a chat", seconds=wait)
-        not_before = self._clock.now() + timedelta(seconds=wait)
-        return replace(row, tries=row.tries + 1, not_before=not_before)
 
     async def _refused(self, queue: deque[OutboxRow], reason: str) -> None:
         """Try once more as plain text; then give up and say so."""
@@ -220,3 +207,13 @@ class Outbox:
         notice = Piece(text=f"⚠️ A message to chat {row.place.key} could not be delivered: {reason}")
         trace = Trace(event=row.trace.event, turn=row.trace.turn)
         self.push(await self._store.say(self._owner, [notice], trace))
+
+
+def _pause(row: OutboxRow, error: ChatUnavailable) -> float:
+    wait = error.retry_after
+    if wait is None:
+        wait = BACKOFF_SECONDS[min(row.tries, len(BACKOFF_SECONDS) - 1)]
+    wait = min(max(wait, 1.0), LONGEST_BAN_SECONDS)
+    if wait > BACKOFF_SECONDS[-1]:
+        log.warning("told to be quiet in a chat", seconds=wait)
+    return wait

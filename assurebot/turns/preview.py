@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,8 +16,8 @@ from assurebot.values import AuditEntry, Piece, Place, Trace
 
 log = structlog.get_logger(__name__)
 
-END_SECONDS = 2.0
-"""How long a draft on its way may hold up the answer."""
+END_SECONDS = 1.0
+"""How long a draft or an edit on its way may hold up the answer, or a stop."""
 
 INLINE_CHARS = 2000
 """Longer texts are rendered in a thread: the loop must not wait for them."""
@@ -35,6 +35,11 @@ class PreviewTimes:
     edits: float = 3.0
     typing: float = 4.5
     renewal: float = 20.0
+
+
+async def rendered(render: Renderer, text: str) -> tuple[Piece, ...]:
+    """Render a text; a long one in a thread."""
+    return await asyncio.to_thread(render, text) if len(text) > INLINE_CHARS else render(text)
 
 
 class Preview:
@@ -70,6 +75,7 @@ class Preview:
         self._place = place
         self._trace = trace
         self._grown = asyncio.Event()
+        self._on_its_way = asyncio.Lock()
 
     def on_text(self, text: str) -> None:
         """Take the answer so far."""
@@ -83,8 +89,14 @@ class Preview:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait({task}, timeout=END_SECONDS)
+            try:
+                # Given up on its way, it might show after the answer, or beside it.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(END_SECONDS), self._on_its_way:
+                        pass
+            finally:
+                task.cancel()
+                await asyncio.wait({task}, timeout=END_SECONDS)
 
     async def _run(self) -> None:
         await asyncio.sleep(self._times.first)
@@ -121,21 +133,18 @@ class Preview:
         if piece is None:
             await self._chat.typing(self._place)
             return text
-        if self._place.private:
-            draft_id = self._trace.turn or 1
-            self.shown += 1  # before it leaves: one that is cut off may show all the same
-            await self._chat.draft(self._place, draft_id, piece.text, piece.entities)
-        elif text != seen:
-            self.shown += 1
-            await self._write(piece)
+        async with self._on_its_way:
+            if self._place.private:
+                draft_id = self._trace.turn or 1
+                self.shown += 1  # before it leaves: one that is cut off may show all the same
+                await self._chat.draft(self._place, draft_id, piece.text, piece.entities)
+            elif text != seen:
+                self.shown += 1
+                await self._write(piece)
         return text
 
     async def _piece(self, text: str) -> Piece | None:
-        safe = self._streaming(text)
-        if len(safe) > INLINE_CHARS:
-            pieces = await asyncio.to_thread(self._render, safe)
-        else:
-            pieces = self._render(safe)
+        pieces = await rendered(self._render, self._streaming(text))
         return pieces[-1] if pieces else None
 
     async def _write(self, piece: Piece) -> None:

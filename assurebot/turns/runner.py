@@ -72,7 +72,7 @@ class Runner:
         self._lanes: dict[str, _Lane] = {}
         self._cut_at_start: set[int] = set()
         self._go = asyncio.Event()
-        self._held_by: str | None = None
+        self._held: str | None = None  # since when, and by whom
         self._closing = False
         self._strays: set[asyncio.Task[None]] = set()
 
@@ -87,8 +87,8 @@ class Runner:
         preview: Callable[[Place, Trace], Preview],
     ) -> None:
         """Work what was left unfinished, then whatever is submitted, until cancelled."""
-        self._held_by = await self._store.fact("held")
-        if self._held_by is None:
+        self._held = await self._store.fact("held")
+        if self._held is None:
             self._go.set()
         left = await self._store.unfinished()
         newest = left[-1].id if left else 0
@@ -105,7 +105,7 @@ class Runner:
                 serving = self._serve(key, lane, worker, preview)
                 lane.task = lanes.create_task(serving, name=f"lane {key}")
             lane.queue.append(stored)
-            if self._held_by is not None:
+            if self._held is not None:
                 lanes.create_task(self._say_held(stored))
 
         async with asyncio.TaskGroup() as lanes:
@@ -148,7 +148,7 @@ class Runner:
             yield
 
     def _may_start(self) -> bool:
-        return not self._closing and self._held_by is None
+        return not self._closing and self._held is None
 
     async def _one(
         self,
@@ -191,8 +191,8 @@ class Runner:
     async def _say_held(self, stored: StoredEvent) -> None:
         """Tell a conversation once per hold that its messages wait."""
         place = stored.event.place
-        text = f"⏸ Everything is held by {self._held_by}. Your message waits for /resume."
-        once = f"held:{place.key}:{await self._store.fact('held at')}"
+        text = f"⏸ Everything is held by {self.held_by}. Your message waits for /resume."
+        once = f"held:{place.key}:{self._held}"
         trace = trace_of(stored, self._owner)
         try:
             self._outbox.push(await self._store.say(place, self._render(text), trace, once=once))
@@ -218,27 +218,27 @@ class Runner:
 
     async def panic(self, by: Person) -> int:
         """See `Control.panic`."""
-        holder = by.name or str(by.user_id)
-        await self._store.set_fact("held at", self._clock.now().isoformat())
-        await self._store.set_fact("held", holder)
-        self._held_by = holder
+        # At once, even if it cannot be stored: its event stays open until it is.
+        self._held = f"{self._clock.now().isoformat()} {by.name or by.user_id}"
         self._go.clear()
         running = [lane for lane in self._lanes.values() if lane.turn is not None]
-        await asyncio.gather(*(self._end(lane, f"{STOPPED} (/panic)") for lane in running))
+        try:
+            await self._store.set_fact("held", self._held)
+        finally:
+            await asyncio.gather(*(self._end(lane, f"{STOPPED} (/panic)") for lane in running))
         return len(running)
 
     async def resume(self) -> bool:
         """See `Control.resume`."""
-        was_held = self._held_by is not None
-        await self._store.set_fact("held", None)
-        self._held_by = None
+        was_held, self._held = self._held is not None, None
         self._go.set()
+        await self._store.set_fact("held", None)
         return was_held
 
     @property
     def held_by(self) -> str | None:
         """See `Control.held_by`."""
-        return self._held_by
+        return None if self._held is None else self._held.partition(" ")[2]
 
     def running(self) -> int:
         """See `Control.running`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
@@ -21,11 +21,12 @@ from assurebot.errors import (
     ProviderError,
     ProviderUnavailable,
     StoreError,
+    StoreUnwell,
 )
 from assurebot.ports import AuditLog, Chat, Clock, Ending, Incoming, Redact, Renderer, Store
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
-from assurebot.turns.preview import INLINE_CHARS, Preview
+from assurebot.turns.preview import Preview, rendered
 from assurebot.values import (
     OWNER,
     AssistantMessage,
@@ -76,9 +77,20 @@ class Commands(Protocol):
 class _TurnJournal:
     store: Store
     event_id: int
+    disk_seconds: float
 
     async def note(self, *steps: Step) -> None:
-        await self.store.note(self.event_id, steps)
+        await _patiently(lambda: self.store.note(self.event_id, steps), self.disk_seconds)
+
+
+async def _patiently(write: Callable[[], Awaitable[None]], disk_seconds: float) -> None:
+    """Write what happened and is paid for, however long the disk takes: it is not done again."""
+    while True:
+        try:
+            return await write()
+        except StoreUnwell as error:
+            log.warning("a turn waits for the disk", error=str(error))
+            await asyncio.sleep(disk_seconds)
 
 
 def trace_of(stored: StoredEvent, owner: int) -> Trace:
@@ -146,9 +158,9 @@ class Worker:
             except AlreadyEnded:
                 log.warning("an event was ended by other hands", turn=stored.id)
                 return
-            except (AuditError, StoreError) as error:
-                if self._audit.problem() is None and self._store.problem() is None:
-                    errors += 1  # the disk is well: this event itself cannot be stored or read
+            except (AuditError, StoreUnwell) as error:
+                if isinstance(error, AuditError) and self._audit.problem() is None:
+                    errors += 1  # the disk is well: this event itself cannot be recorded
                 log.warning("an event waits for the disk", turn=stored.id, error=str(error))
                 with suppress(StoreError):  # a full disk is no fault of the event
                     await self._store.release(stored.id)
@@ -167,11 +179,12 @@ class Worker:
             return errors + 1
 
     async def _attempt(self, stored: StoredEvent, preview: Preview) -> None:
+        if stored.event.kind != "message":  # else together with its first step
+            await self._store.begin(stored.id)
         match stored.event.kind:
             case "message":
                 await self._turn(stored, preview)
             case "command":
-                await self._store.begin(stored.id)
                 reply = await self._commands.answer(stored)
                 await self._end(stored, reply.text, fresh_start=reply.fresh_start)
             case "press":
@@ -200,7 +213,9 @@ class Worker:
             steps=steps,
             trace=trace_of(stored, self._owner.chat_id),
         )
-        journal = _TurnJournal(store=self._store, event_id=stored.id)
+        journal = _TurnJournal(
+            store=self._store, event_id=stored.id, disk_seconds=self._disk_seconds
+        )
         try:
             async with preview.showing(), asyncio.timeout(self._turn_seconds):
                 outcome = await self._agent.run(turn, journal, preview.on_text)
@@ -237,7 +252,7 @@ class Worker:
         """End a turn that the model did not answer; what was done and said before is sent."""
         text = "\n\n".join(part for part in (preview.text, note) if part)
         button = Button(label="🔁 Try again", id=secrets.token_urlsafe(12))
-        await self._end(stored, text, buttons=(button,))
+        await self._end(stored, text, buttons=(button,), preview=preview)
 
     async def _press(self, stored: StoredEvent) -> None:
         """Run the event of a *Try again* button anew; a second press finds it done already."""
@@ -315,25 +330,25 @@ class Worker:
             fresh_start=fresh_start,
         )
         shown = 0 if preview is None else preview.shown
-        commit = asyncio.create_task(self._commit(stored.id, ending, shown))
-        try:
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            # A commit cannot be called back. If it holds, the event ended before it was stopped.
-            await asyncio.wait({commit})
-            if commit.exception() is not None:
-                raise
+        await _patiently(lambda: self._commit(stored.id, ending, shown), self._disk_seconds)
 
     async def _commit(self, event_id: int, ending: Ending, drafts: int) -> None:
-        self._outbox.push(await self._store.finish(event_id, ending), drafts)
+        async def commit() -> None:
+            self._outbox.push(await self._store.finish(event_id, ending), drafts)
+
+        task = asyncio.create_task(commit())
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # A commit cannot be called back. If it holds, the event ended before it was stopped.
+            await asyncio.wait({task})
+            if task.exception() is not None:
+                raise
 
     async def _pieces(
         self, text: str, event: Event, buttons: tuple[Button, ...], preview: Preview | None
     ) -> tuple[Piece, ...]:
-        if len(text) > INLINE_CHARS:
-            pieces = list(await asyncio.to_thread(self._render, text))
-        else:
-            pieces = list(self._render(text))
+        pieces = list(await rendered(self._render, text))
         if not pieces:
             return ()
         replaces = None if preview is None else preview.message_id

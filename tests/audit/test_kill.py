@@ -34,7 +34,7 @@ async def test_every_acknowledged_intent_survives_a_kill(tmp_path: Path) -> None
         report = verify(tmp_path / NAME, KEY)
         assert report.ok, report.lines()
     async with make_log(tmp_path) as log:
-        interrupted = [one.closes for one in log.interrupted]
+        interrupted = [one.closes for one in log.recovered]
     report = verify(tmp_path / NAME, KEY)
     lines = [line for path in found(tmp_path, "audit*.jsonl") for line in read(path)]
     intents = {line["seq"] for line in lines if line.get("phase") == "intent"}

@@ -89,7 +89,7 @@ async def test_a_stop_writes_what_waits(tmp_path: Path) -> None:
 async def test_a_log_that_was_never_opened_says_so() -> None:
     """Making a log touches nothing, and its health tells that it is not open."""
     log = make_log(Path("/nowhere"))
-    assert (log.problem(), log.fsyncs, log.interrupted) == ("the audit log is not open", 0, ())
+    assert (log.problem(), log.fsyncs, log.recovered) == ("the audit log is not open", 0, ())
     with pytest.raises(AuditError, match="not open"):
         await log.intent(tool())
 

@@ -33,9 +33,9 @@ async def test_an_intent_without_a_result_is_closed_as_unknown(tmp_path: Path) -
         tool("b", phase="result", closes=3),
     )
     async with make_log(tmp_path) as log:
-        first = log.interrupted
+        first = log.recovered
     async with make_log(tmp_path) as log:
-        second = log.interrupted
+        second = log.recovered
     expected = AuditEntry(
         type="recovered",
         closes=2,
@@ -77,7 +77,7 @@ async def test_an_intent_open_at_a_shutdown_is_found(tmp_path: Path) -> None:
         AuditEntry(type="shutdown"),
     )
     async with make_log(tmp_path) as log:
-        assert [one.closes for one in log.interrupted] == [2, 5]
+        assert [one.closes for one in log.recovered] == [2, 5]
     assert brief(tmp_path / NAME, "type", "open", "closes")[5:] == [
         ("shutdown", "2,5", None),
         ("recovered", None, 2),
@@ -94,7 +94,7 @@ async def test_a_result_after_the_shutdown_line_counts(tmp_path: Path) -> None:
         tool("a", phase="result", closes=1),
     )
     async with make_log(tmp_path) as log:
-        assert log.interrupted == ()
+        assert log.recovered == ()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -199,7 +199,7 @@ async def test_a_bad_line_in_the_middle_does_not_stop_the_log(tmp_path: Path) ->
     changed = (tmp_path / NAME).read_bytes().replace(b'"action":"a"', b'"action":"z"')
     (tmp_path / NAME).write_bytes(changed)
     async with make_log(tmp_path) as log:
-        assert [one.closes for one in log.interrupted] == [2]
+        assert [one.closes for one in log.recovered] == [2]
     bad = verify(tmp_path / NAME, KEY).bad
     assert bad is not None
     assert (bad.number, len(read(tmp_path / NAME))) == (1, 4)
@@ -253,7 +253,7 @@ async def test_opening_after_a_clean_stop_reads_only_the_end(tmp_path: Path) -> 
     begun = time.perf_counter()
     async with make_log(tmp_path) as log:
         took = time.perf_counter() - begun
-        assert (log.interrupted, log.head[:2]) == ((), "2:")
+        assert (log.recovered, log.head[:2]) == ((), "2:")
     assert took < 0.5  # 60 MB would take longer to check; the aim is 50 ms
 
 
@@ -268,5 +268,5 @@ async def test_an_intent_survives_a_long_history(tmp_path: Path) -> None:
         *lines,
     )
     async with make_log(tmp_path) as log:
-        assert [one.action for one in log.interrupted] == ["before", "after"]
+        assert [one.action for one in log.recovered] == ["before", "after"]
     assert json.loads((tmp_path / NAME).read_bytes().splitlines()[1])["open"] == "1"

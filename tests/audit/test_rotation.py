@@ -54,9 +54,9 @@ async def test_intents_of_earlier_files_are_recovered(tmp_path: Path) -> None:
                 await log.record(tool(phase="result", closes=seq))
     assert len(found(tmp_path, "audit.0*.jsonl")) >= 3
     async with make_log(tmp_path) as log:
-        assert [one.action for one in log.interrupted] == ["0", "7"]
+        assert [one.action for one in log.recovered] == ["0", "7"]
     async with make_log(tmp_path) as log:
-        assert log.interrupted == ()
+        assert log.recovered == ()
     report = verify(tmp_path / NAME, KEY)
     assert (report.status, report.open_intents) == ("ok", 0)
 
@@ -76,7 +76,7 @@ async def test_a_crash_in_a_rotation_loses_nothing(tmp_path: Path, point: str) -
         (crashed / "audit.000001.jsonl").hardlink_to(crashed / NAME)
     before = verify(crashed / NAME, KEY)
     async with make_log(crashed) as log:
-        assert [one.closes for one in log.interrupted] == [1, 2, 3]
+        assert [one.closes for one in log.recovered] == [1, 2, 3]
     after = verify(crashed / NAME, KEY)
     notes = ("a rotation is under way, or a crash cut it short",)
     assert (before.status, before.line_count, before.notes) == ("ok", 3, notes)
@@ -145,4 +145,5 @@ async def test_tail_reads_over_the_border_of_files(tmp_path: Path) -> None:
     assert tail(tmp_path / NAME, 3) == lines[-3:]
     assert tail(tmp_path / NAME, 99) == lines
     assert tail(tmp_path / NAME, 0) == []
-    assert tail(tmp_path / "nothing.jsonl", 5) == []
+    with pytest.raises(AuditError, match="is not there"):
+        tail(tmp_path / "nothing.jsonl", 5)

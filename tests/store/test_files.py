@@ -52,6 +52,18 @@ def test_folder_that_cannot_be_made_names_the_variable(tmp_path: Path) -> None:
         make_private(tmp_path / "file" / "data")
 
 
+async def test_files_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
+    """A lock or a database that is of another user, or no file at all, is an error of ours."""
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "test.db").mkdir()
+    with pytest.raises(ConfigError, match=r"^DATA_DIR: the lock cannot be opened: "):
+        async with held(tmp_path, 0, print):
+            pass
+    with pytest.raises(StoreError, match=r"^test.db cannot be opened: "):
+        async with store(tmp_path):
+            pass
+
+
 async def test_writes_are_durable(tmp_path: Path) -> None:
     """The journal is WAL and every commit is synced in full, on the connection that writes."""
     async with store(tmp_path) as opened:

@@ -252,3 +252,30 @@ def test_half_of_a_surrogate_pair_becomes_a_mark(text: str) -> None:
     expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert found.text == expected
     assert found.text.encode()
+
+
+def test_unknown_field_changes_nothing_of_a_text() -> None:
+    """A field that a newer Telegram adds to a message with words is no attachment."""
+    future = {"field_of_the_future": {"x": 1}}
+    assert brief({"message": message(text="hi", **future)}) == ("message", "", [("hi", MINE)])
+    assert brief({"message": message(**future)}) == (
+        "unsupported",
+        "",
+        [("a message of a newer kind", MINE)],
+    )
+
+
+def test_bare_mention_is_a_message() -> None:
+    """Nothing but the bot's name still says something to it."""
+    assert brief({"message": message(TEAM, text="@the_bot")}) == (
+        "message",
+        "",
+        [("@the_bot", MINE)],
+    )
+
+
+def test_only_what_passed_the_gate_is_read() -> None:
+    """Of an update with two kinds the one whose sender was checked counts, and no other."""
+    foreign = message(**{"from": BEN}, text="evil")
+    found = arrival({"poll_answer": {"user": ANN}, "message": foreign}, ME, NOW)
+    assert (found.what, found.user_id, found.read()) == ("poll_answer", 42, None)
