@@ -17,10 +17,6 @@ class DataHeld(AssureBotError):
     """Another process holds the data folder; the text names it."""
 
 
-class AccessDenied(AssureBotError):
-    """The sender is not on the list."""
-
-
 class ProviderError(AssureBotError):
     """A model call failed.
 

@@ -170,6 +170,7 @@ class Incoming:
         key: Unique per source. With `event` it equals `event.key`.
         event: `None` when `raw` could not be read: the row is then quarantined.
         raw: The original, redacted, as JSON text.
+        continues: An ended event whose steps it takes over, so that none is done again.
     """
 
     source: str
@@ -177,6 +178,7 @@ class Incoming:
     event: Event | None
     raw: str
     received_at: datetime
+    continues: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +188,8 @@ class Ending:
     Attributes:
         error: Why it is dead; `None` means done.
         steps: Steps not stored yet.
-        buttons: (button id, kind) pairs that the pieces carry; a press finds the event by them.
+        buttons: (button id, kind) pairs that the pieces carry; a press finds the event by them,
+            and may go on from its steps, which are then kept.
         fresh_start: Forget the conversation up to here (`/new`).
     """
 

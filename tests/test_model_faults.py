@@ -94,6 +94,19 @@ async def test_model_that_stays_down_is_told_and_can_be_tried_again(tmp_path: Pa
         assert world.texts() == [answer.text, again.text, "more"]
 
 
+async def test_trying_again_repeats_no_effect(tmp_path: Path) -> None:
+    """What a tool did before the model failed is gone on from, after a restart too."""
+    tool = acting()
+    script = sequence([Turn(calls=(ACT,)), DOWN, Turn(text="It acted.")])
+    async with running(tmp_path, script, parts=quick(tools=[tool])) as world:
+        answer = await world.ask("do it")
+        await world.restart()
+        world.owner.press(answer.message_id, "🔁 Try again")
+        await world.answer(contains="It acted.")
+        assert tool.calls == [ACT.arguments]
+        assert world.model.requests[-1].tool_results == ("acted",)
+
+
 async def test_button_is_for_the_one_who_asked(tmp_path: Path) -> None:
     """Nobody else in the group can use it; whoever asked can, even under a new name."""
     async with running(tmp_path, always(DOWN), ALLOWED_CHATS="-1001") as world:

@@ -159,6 +159,11 @@ class JsonlAudit:
         self._enqueue(entry)
         return self._promised
 
+    async def watch(self) -> None:
+        """Wait for the writer to end; raise what it died of."""
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
     def problem(self) -> str | None:
         """Say what is wrong with the log, or `None`."""
         if self._task is None or self._task.done():

@@ -71,8 +71,8 @@ class SqlStore:
             engine = _engine(self._path, begin="BEGIN IMMEDIATE", readonly=False)
             stack.callback(engine.dispose)
             self._writer = Writer(engine, self._on_full)
-            serving = asyncio.create_task(self._writer.serve(), name="store writer")
-            stack.push_async_callback(self._finish, serving)
+            self._serving = asyncio.create_task(self._writer.serve(), name="store writer")
+            stack.push_async_callback(self._finish)
             await self._writer.run(migrate)
             self._stack = stack.pop_all()
         return self
@@ -85,9 +85,13 @@ class SqlStore:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def _finish(self, serving: asyncio.Task[None]) -> None:
+    async def _finish(self) -> None:
         self._writer.stop()
-        await serving
+        await self._serving
+
+    async def watch(self) -> None:
+        """Wait for the writer to end; raise what it died of."""
+        await asyncio.shield(self._serving)
 
     @property
     def commits(self) -> int:
@@ -152,7 +156,7 @@ class SqlStore:
 
         def work(connection: Connection) -> tuple[OutboxRow, ...]:
             inbox.book(connection, event_id, ending.steps, now)
-            inbox.end(connection, event_id, ending.error)
+            inbox.end(connection, event_id, ending.error, keep_steps=bool(ending.buttons))
             if ending.fresh_start:
                 history.start_afresh(connection, ending.place, event_id)
             if ending.exchange is not None:

@@ -35,8 +35,12 @@ def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent,
             .on_conflict_do_nothing()
             .returning(inbox.c.id)
         ).scalar_one_or_none()
-        if row_id is not None and item.event is not None:
-            added.append(StoredEvent(id=row_id, event=item.event))
+        if row_id is None or item.event is None:
+            continue
+        if item.continues is not None:
+            taken_over = update(steps).where(steps.c.event_id == item.continues)
+            connection.execute(taken_over.values(event_id=row_id))
+        added.append(StoredEvent(id=row_id, event=item.event))
     return tuple(added)
 
 
@@ -142,8 +146,10 @@ def failed(connection: Connection, event_id: int, error: str) -> int:
     return count
 
 
-def end(connection: Connection, event_id: int, error: str | None) -> None:
-    """Close an event and drop its steps: what they came to is in the history.
+def end(
+    connection: Connection, event_id: int, error: str | None, *, keep_steps: bool = False
+) -> None:
+    """Close an event and drop its steps, where what they came to is in the history.
 
     Raises:
         AlreadyEnded: It was closed before; nothing must be said twice.
@@ -156,7 +162,8 @@ def end(connection: Connection, event_id: int, error: str | None) -> None:
     ).scalar_one_or_none()
     if closed is None:
         raise AlreadyEnded(f"event {event_id} was ended before")
-    connection.execute(delete(steps).where(steps.c.event_id == event_id))
+    if not keep_steps:
+        connection.execute(delete(steps).where(steps.c.event_id == event_id))
 
 
 def by_id(connection: Connection, event_id: int) -> StoredEvent:

@@ -189,6 +189,7 @@ class TelegramClient:
         """Remove a webhook that would keep updates from us, and register the commands."""
         with _translated():
             await self._bot.delete_webhook(drop_pending_updates=False)
+        with suppress(ChatRejected), _translated():  # a list that is refused must not stop polling
             await self._bot.set_my_commands([BotCommand(*command) for command in commands])
 
     async def updates(

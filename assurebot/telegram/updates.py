@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -224,7 +225,8 @@ def _addressed(message: Message, me: Self) -> bool:
     if reply is not None and reply.from_user is not None and reply.from_user.id == me.user_id:
         return True
     text = message.text or message.caption or ""
-    return f"@{me.username}".lower() in text.lower() or _command(message, me) is not None
+    named = re.search(rf"@{re.escape(me.username)}\b", text, re.IGNORECASE)
+    return named is not None or _command(message, me) is not None
 
 
 def _command(message: Message, me: Self) -> tuple[str, str] | None:

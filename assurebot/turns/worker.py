@@ -255,7 +255,7 @@ class Worker:
         await self._end(stored, text, buttons=(button,), preview=preview)
 
     async def _press(self, stored: StoredEvent) -> None:
-        """Run the event of a *Try again* button anew; a second press finds it done already."""
+        """Go on with the event of a *Try again* button; a second press finds it done already."""
         event = stored.event
         pressed = await self._store.button(event.press)
         note = "This button is no longer in use."
@@ -263,7 +263,12 @@ class Worker:
             key = f"again:{event.press}"
             again = replace(pressed.event.event, key=key, received_at=event.received_at)
             incoming = Incoming(
-                source=event.source, key=key, event=again, raw="", received_at=event.received_at
+                source=event.source,
+                key=key,
+                event=again,
+                raw="",
+                received_at=event.received_at,
+                continues=pressed.event.id,
             )
             note = "It was tried again already."
             for fresh in await self._store.add([incoming]):
