@@ -76,6 +76,11 @@ def configure_logs(level: str, fmt: Literal["json", "console"], redact: Redact) 
             processors=[ProcessorFormatter.remove_processors_meta, *_rendering(fmt, redact)],
         )
     )
+    _install(handler, level)
+
+
+def _install(handler: logging.Handler, level: str) -> None:
+    """Make a handler the only one of ours, also for what Python itself would print."""
     root = logging.getLogger()
     for old in [one for one in root.handlers if one.name == _HANDLER]:
         root.removeHandler(old)

@@ -1,6 +1,7 @@
 """What the core needs from outside, as Protocols; the docstrings are the contracts.
 
 Adapters implement these and know nothing else of the program; the core knows these and no adapter.
+The file is long because the contracts stand here in full; nothing in it acts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The environment, read once into frozen settings; every mistake is told at once, never a value.
 
 Each field below is one variable (its name in capitals) with its meaning and default; a test
-holds README.md and `.env.example` against them. Nothing here reads `os.environ` by itself.
+holds README.md and `.env.example` against them. Nothing here reads `os.environ` by itself, which
+is all that pydantic-settings would add to pydantic, for a fourteenth of the time a start may take.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Plain frozen values that travel between the parts. Times are aware UTC, money is `Decimal`.
 
-They are stored as JSON by pydantic, so each is built of JSON-like fields only.
+They are stored as JSON by pydantic, so each is built of JSON-like fields only. The file is long
+because it is the whole vocabulary: declarations, and nothing that acts.
 """
 
 from __future__ import annotations

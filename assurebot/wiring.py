@@ -27,6 +27,7 @@ from assurebot.telegram.client import TelegramClient
 from assurebot.telegram.commands import COMMANDS, ChatCommands, Facts
 from assurebot.telegram.poller import Poller, PollTimes
 from assurebot.telegram.render import plain, render
+from assurebot.turns.endings import Endings
 from assurebot.turns.intake import Intake
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
@@ -157,6 +158,15 @@ class Core:
 
     def _make_worker(self, provider: Provider) -> Worker:
         base = self._base
+        endings = Endings(
+            store=base.store,
+            audit=base.audit,
+            outbox=self.outbox,
+            render=render,
+            redact=base.redact,
+            owner=base.settings.owner,
+            disk_seconds=base.parts.disk_seconds,
+        )
         return Worker(
             agent=_agent(base, provider),
             commands=self._commands,
@@ -166,8 +176,7 @@ class Core:
             outbox=self.outbox,
             models=self._models,
             clock=base.clock,
-            render=render,
-            redact=base.redact,
+            endings=endings,
             redact_cut=base.redact.cut_off,
             owner=base.owner,
             turn_seconds=base.settings.turn_timeout,

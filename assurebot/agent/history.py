@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -59,37 +59,33 @@ def stubbed(exchange: Exchange) -> Exchange:
         when = exchange.at.strftime("%Y-%m-%d %H:%M")
         return f"[{origin} of {when} UTC is no longer shown; recall({exchange.id}) reads it]"
 
-    def shorten(message: Message) -> Message:
-        match message:
-            case UserMessage():
-                return replace(
-                    message,
-                    parts=tuple(
-                        TextPart(text=stub(part.label)) if is_untrusted(part.label) else part
-                        for part in message.parts
-                    ),
-                )
-            case AssistantMessage():
-                hidden = is_untrusted(message.label)
-                return replace(
-                    message,
-                    text=stub(message.label) if hidden and message.text else message.text,
-                    label=OWNER,
-                )
-            case ToolMessage():
-                return replace(
-                    message,
-                    results=tuple(
-                        replace(result, text=stub(result.label), label=OWNER)
-                        if is_untrusted(result.label)
-                        else result
-                        for result in message.results
-                    ),
-                )
-            case _:
-                assert_never(message)
+    shown = (_shortened(each, stub) if is_tainted(each) else each for each in exchange.messages)
+    return replace(exchange, messages=tuple(shown))
 
-    return replace(exchange, messages=tuple(shorten(message) for message in exchange.messages))
+
+def _shortened(message: Message, stub: Callable[[str], str]) -> Message:
+    match message:
+        case UserMessage():
+            parts = tuple(
+                TextPart(text=stub(part.label)) if is_untrusted(part.label) else part
+                for part in message.parts
+            )
+            return replace(message, parts=parts)
+        case AssistantMessage():
+            # What was asked of tools was made from it too.
+            calls = tuple(replace(call, arguments="{}") for call in message.calls)
+            text = stub(message.label) if message.text else ""
+            return AssistantMessage(text=text, calls=calls)
+        case ToolMessage():
+            results = tuple(
+                replace(result, text=stub(result.label), label=OWNER)
+                if is_untrusted(result.label)
+                else result
+                for result in message.results
+            )
+            return replace(message, results=results)
+        case _:
+            assert_never(message)
 
 
 def repaired(messages: Iterable[Message]) -> tuple[Message, ...]:

@@ -7,22 +7,18 @@ goes on from its last step; a tool whose outcome is unknown is not run again unl
 from __future__ import annotations
 
 import secrets
-import time
-from asyncio import CancelledError, current_task, timeout
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from assurebot.agent.history import INTERRUPTED, repaired
 from assurebot.agent.prompt import framed, system_prompt
-from assurebot.errors import LimitReached, ToolError
-from assurebot.guard.policy import decide
-from assurebot.ports import AuditLog, Clock, OnText, Provider, Redact, Tool, ToolContext, ToolOutput
+from assurebot.agent.toolbox import Toolbox, refused
+from assurebot.errors import LimitReached
+from assurebot.ports import AuditLog, Clock, OnText, Provider, Redact, Tool, ToolContext
 from assurebot.values import (
     OWNER,
     AssistantMessage,
-    AuditEntry,
-    Decision,
     Event,
     Message,
     ModelRef,
@@ -129,8 +125,7 @@ class Agent:
         prompt_extra: str = "",
     ) -> None:
         self._provider = provider
-        self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
-        self._audit = audit
+        self._tools = Toolbox(tools, audit=audit, redact=redact)
         self._clock = clock
         self._redact = redact
         self._limits = limits
@@ -169,7 +164,7 @@ class Agent:
             model=talk.turn.model,
             system=system_prompt(self._prompt_extra, self._clock.now()),
             messages=framed(talk.everything(), talk.key),
-            tools=tuple(tool.spec for tool in self._tools.values()),
+            tools=self._tools.specs,
             max_output_tokens=self._limits.output_tokens,
             trace=replace(talk.turn.trace, step=n),
         )
@@ -217,102 +212,20 @@ class Agent:
         return following
 
     async def _settle(self, talk: _Talk, call: ToolCall, number: int, *, begun: bool) -> ToolResult:
-        """Bring one call to a result: refuse it, close it as interrupted, or run it."""
-        tool = self._tools.get(call.name)
-        if begun and not (tool is not None and tool.spec.repeatable):
-            return _refused(call, INTERRUPTED)
+        """Bring one call to a result: close it as interrupted, or let the toolbox have it."""
+        if begun and not self._tools.may_repeat(call):
+            return refused(call, INTERRUPTED)
         if number >= self._limits.steps:
-            return _refused(call, "not run: the turn's limit of steps is reached")
-        decision = decide(call, None if tool is None else tool.spec)
-        trace = replace(talk.turn.trace, step=number)
-        if decision.verdict != "allow" or tool is None:
-            return await self._refuse(call, decision, trace)
-        await talk.journal.note(*talk.unsaved, ToolStep(n=number, call=call))
-        talk.unsaved.clear()
-        return await self._run_tool(tool, call, decision.rule, talk, trace)
+            return refused(call, "not run: the turn's limit of steps is reached")
 
-    async def _refuse(self, call: ToolCall, decision: Decision, trace: Trace) -> ToolResult:
-        await self._audit.record(
-            AuditEntry(
-                type="tool",
-                trace=trace,
-                action=call.name,
-                decision=decision.verdict,
-                rule=decision.rule,
-                result="refused",
-                command=call.arguments,
-            )
-        )
-        return _refused(call, f"Refused by policy ({decision.rule}): {decision.reason}")
+        async def begin() -> None:
+            await talk.journal.note(*talk.unsaved, ToolStep(n=number, call=call))
+            talk.unsaved.clear()
 
-    async def _run_tool(
-        self, tool: Tool, call: ToolCall, rule: str, talk: _Talk, trace: Trace
-    ) -> ToolResult:
-        """Run one allowed call between its two audit lines."""
-        seq = await self._audit.intent(
-            AuditEntry(
-                type="tool",
-                trace=trace,
-                action=call.name,
-                decision="allow",
-                rule=rule,
-                command=call.arguments,
-            )
-        )
-        began = time.monotonic()
         event = talk.turn.event
+        trace = replace(talk.turn.trace, step=number)
         context = ToolContext(place=event.place, actor=event.actor, trace=trace)
-        outcome = "error"
-        failure: str | None = None
-        output = ToolOutput(text="")
-        try:
-            async with timeout(tool.spec.timeout_seconds):
-                output = await tool.run(call.arguments, context)
-            outcome = "ok"
-        except ToolError as error:
-            outcome, failure = "failed", str(error)
-        except TimeoutError:
-            outcome, failure = "timeout", f"no end after {tool.spec.timeout_seconds:g} s"
-        finally:
-            await self._audit.record(
-                AuditEntry(
-                    type="tool",
-                    phase="result",
-                    closes=seq,
-                    trace=trace,
-                    action=call.name,
-                    result=outcome,
-                    error=failure,
-                    duration_ms=round((time.monotonic() - began) * 1000),
-                )
-            )
-        _demand_not_stopped()
-        if failure is not None:
-            return _refused(call, self._redact(failure))
-        label = output.label or tool.spec.result_label
-        return ToolResult(
-            call_id=call.id,
-            name=call.name,
-            text=_cut(self._redact(output.text), tool.spec.result_chars),
-            label=talk.label if label == "turn" else label,
-        )
-
-
-def _demand_not_stopped() -> None:
-    """End a turn that was stopped while a tool kept the stop to itself."""
-    task = current_task()
-    if task is not None and task.cancelling():
-        raise CancelledError
-
-
-def _refused(call: ToolCall, text: str) -> ToolResult:
-    return ToolResult(call_id=call.id, name=call.name, text=text, failed=True)
-
-
-def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}\n[cut: {len(text) - limit} more characters]"
+        return await self._tools.settle(call, context, talk.label, begin)
 
 
 def _outcome(talk: _Talk, reply: ModelReply) -> Outcome:

@@ -12,9 +12,10 @@ import structlog
 
 from assurebot.errors import StoreError
 from assurebot.ports import Clock, Renderer, Stopped, Store
+from assurebot.turns.endings import trace_of
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.preview import Preview
-from assurebot.turns.worker import Worker, trace_of
+from assurebot.turns.worker import Worker
 from assurebot.values import Event, Person, Place, StoredEvent, Trace
 
 log = structlog.get_logger(__name__)

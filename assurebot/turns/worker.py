@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
@@ -23,14 +23,14 @@ from assurebot.errors import (
     StoreError,
     StoreUnwell,
 )
-from assurebot.ports import AuditLog, Chat, Clock, Ending, Incoming, Redact, Renderer, Store
+from assurebot.ports import AuditLog, Chat, Clock, Incoming, Redact, Store
+from assurebot.turns.endings import Endings, patiently, trace_of
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
-from assurebot.turns.preview import Preview, rendered
+from assurebot.turns.preview import Preview
 from assurebot.values import (
     OWNER,
     AssistantMessage,
-    AuditEntry,
     Button,
     Event,
     Exchange,
@@ -49,8 +49,6 @@ log = structlog.get_logger(__name__)
 MAX_STARTS = 5
 MAX_ERRORS = 3
 """So many starts that never ended, or raised errors, make an event dead."""
-
-AGAIN = "again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,24 +78,7 @@ class _TurnJournal:
     disk_seconds: float
 
     async def note(self, *steps: Step) -> None:
-        await _patiently(lambda: self.store.note(self.event_id, steps), self.disk_seconds)
-
-
-async def _patiently(write: Callable[[], Awaitable[None]], disk_seconds: float) -> None:
-    """Write what happened and is paid for, however long the disk takes: it is not done again."""
-    while True:
-        try:
-            return await write()
-        except StoreUnwell as error:
-            log.warning("a turn waits for the disk", error=str(error))
-            await asyncio.sleep(disk_seconds)
-
-
-def trace_of(stored: StoredEvent, owner: int) -> Trace:
-    """Name an event and its actor for the audit."""
-    user = stored.event.actor.user_id
-    role = "owner" if user == owner else "user"
-    return Trace(event=stored.event.key, turn=stored.id, actor=f"{role}:{user}", user=user)
+        await patiently(lambda: self.store.note(self.event_id, steps), self.disk_seconds)
 
 
 class Worker:
@@ -114,8 +95,7 @@ class Worker:
         outbox: Outbox,
         models: ModelChoice,
         clock: Clock,
-        render: Renderer,
-        redact: Redact,
+        endings: Endings,
         redact_cut: Redact,
         owner: Place,
         turn_seconds: float,
@@ -130,8 +110,7 @@ class Worker:
         self._outbox = outbox
         self._models = models
         self._clock = clock
-        self._render = render
-        self._redact = redact
+        self._endings = endings
         self._redact_cut = redact_cut
         self._owner = owner
         self._turn_seconds = turn_seconds
@@ -186,11 +165,11 @@ class Worker:
                 await self._turn(stored, preview)
             case "command":
                 reply = await self._commands.answer(stored)
-                await self._end(stored, reply.text, fresh_start=reply.fresh_start)
+                await self._endings.end(stored, reply.text, fresh_start=reply.fresh_start)
             case "press":
                 await self._press(stored)
             case "unsupported":
-                await self._end(
+                await self._endings.end(
                     stored,
                     f"I cannot read {stored.event.text} yet, only text. "
                     "Please send it as a text message.",
@@ -230,7 +209,7 @@ class Worker:
             await self._offer_again(stored, preview, f"⚠️ The model did not answer: {error}.")
         else:
             exchange = Exchange(id=stored.id, at=self._clock.now(), messages=outcome.messages)
-            await self._end(
+            await self._endings.end(
                 stored, outcome.text, exchange=exchange, steps=outcome.steps, preview=preview
             )
 
@@ -246,13 +225,13 @@ class Worker:
                 AssistantMessage(text=said, label=untrusted("answer") if preview.text else OWNER),
             ),
         )
-        await self._end(stored, said, exchange=exchange, preview=preview)
+        await self._endings.end(stored, said, exchange=exchange, preview=preview)
 
     async def _offer_again(self, stored: StoredEvent, preview: Preview, note: str) -> None:
         """End a turn that the model did not answer; what was done and said before is sent."""
         text = "\n\n".join(part for part in (preview.text, note) if part)
         button = Button(label="🔁 Try again", id=secrets.token_urlsafe(12))
-        await self._end(stored, text, buttons=(button,), preview=preview)
+        await self._endings.end(stored, text, buttons=(button,), preview=preview)
 
     async def _press(self, stored: StoredEvent) -> None:
         """Go on with the event of a *Try again* button; a second press finds it done already."""
@@ -278,11 +257,11 @@ class Worker:
             await self._chat.acknowledge(event.key.removeprefix("press:"), note)
         except ChatError as error:
             log.info("a press was not acknowledged", reason=str(error))
-        await self._end(stored, "", action=f"press: {note}")
+        await self._endings.end(stored, "", action=f"press: {note}")
 
     async def _bury(self, stored: StoredEvent, why: str) -> None:
         log.error("an event is dead", turn=stored.id, why=why)
-        await self._end(
+        await self._endings.end(
             stored,
             "⚠️ I could not work on this message and gave it up. It is kept. "
             "If it had begun anything, that may have taken effect.",
@@ -295,69 +274,3 @@ class Worker:
             once = f"dead:{stored.id}"
             rows = await self._store.say(self._owner, [piece], Trace(turn=stored.id), once=once)
             self._outbox.push(rows)
-
-    async def _end(
-        self,
-        stored: StoredEvent,
-        text: str,
-        *,
-        exchange: Exchange | None = None,
-        steps: tuple[Step, ...] = (),
-        buttons: tuple[Button, ...] = (),
-        preview: Preview | None = None,
-        error: str | None = None,
-        fresh_start: bool = False,
-        action: str | None = None,
-    ) -> None:
-        """Record and commit an ending, and hand its messages to the outbox."""
-        event = stored.event
-        trace = trace_of(stored, self._owner.chat_id)
-        pieces = await self._pieces(self._redact(text), event, buttons, preview)
-        await self._audit.record(
-            AuditEntry(
-                type="message",
-                trace=trace,
-                action=action or (f"/{event.command}" if event.command else None),
-                result="done" if error is None else "dead",
-                error=error,
-                text=event.text,
-                response=text or None,
-            )
-        )
-        ending = Ending(
-            place=event.place,
-            trace=trace,
-            pieces=pieces,
-            exchange=exchange,
-            steps=steps,
-            buttons=tuple((button.id, AGAIN) for button in buttons),
-            error=error,
-            fresh_start=fresh_start,
-        )
-        shown = 0 if preview is None else preview.shown
-        await _patiently(lambda: self._commit(stored.id, ending, shown), self._disk_seconds)
-
-    async def _commit(self, event_id: int, ending: Ending, drafts: int) -> None:
-        async def commit() -> None:
-            self._outbox.push(await self._store.finish(event_id, ending), drafts)
-
-        task = asyncio.create_task(commit())
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # A commit cannot be called back. If it holds, the event ended before it was stopped.
-            await asyncio.wait({task})
-            if task.exception() is not None:
-                raise
-
-    async def _pieces(
-        self, text: str, event: Event, buttons: tuple[Button, ...], preview: Preview | None
-    ) -> tuple[Piece, ...]:
-        pieces = list(await rendered(self._render, text))
-        if not pieces:
-            return ()
-        replaces = None if preview is None else preview.message_id
-        reply_to = None if event.place.private or replaces else event.message_id
-        pieces[0] = replace(pieces[0], reply_to=reply_to, replaces=replaces)
-        pieces[-1] = replace(pieces[-1], buttons=buttons)
-        return tuple(pieces)

@@ -1,0 +1,126 @@
+"""How every event ends: recorded, then answer, history and state in one commit, then sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import structlog
+
+from assurebot.errors import StoreUnwell
+from assurebot.ports import AuditLog, Ending, Redact, Renderer, Store
+from assurebot.turns.outbox import Outbox
+from assurebot.turns.preview import Preview, rendered
+from assurebot.values import AuditEntry, Button, Event, Exchange, Piece, Step, StoredEvent, Trace
+
+log = structlog.get_logger(__name__)
+
+AGAIN = "again"
+"""The kind of a *Try again* button."""
+
+
+async def patiently(write: Callable[[], Awaitable[None]], disk_seconds: float) -> None:
+    """Write what happened and is paid for, however long the disk takes: it is not done again."""
+    while True:
+        try:
+            return await write()
+        except StoreUnwell as error:
+            log.warning("a turn waits for the disk", error=str(error))
+            await asyncio.sleep(disk_seconds)
+
+
+def trace_of(stored: StoredEvent, owner: int) -> Trace:
+    """Name an event and its actor for the audit."""
+    user = stored.event.actor.user_id
+    role = "owner" if user == owner else "user"
+    return Trace(event=stored.event.key, turn=stored.id, actor=f"{role}:{user}", user=user)
+
+
+class Endings:
+    """Ends events."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        audit: AuditLog,
+        outbox: Outbox,
+        render: Renderer,
+        redact: Redact,
+        owner: int,
+        disk_seconds: float,
+    ) -> None:
+        self._store = store
+        self._audit = audit
+        self._outbox = outbox
+        self._render = render
+        self._redact = redact
+        self._owner = owner
+        self._disk_seconds = disk_seconds
+
+    async def end(
+        self,
+        stored: StoredEvent,
+        text: str,
+        *,
+        exchange: Exchange | None = None,
+        steps: tuple[Step, ...] = (),
+        buttons: tuple[Button, ...] = (),
+        preview: Preview | None = None,
+        error: str | None = None,
+        fresh_start: bool = False,
+        action: str | None = None,
+    ) -> None:
+        """Record and commit an ending, and hand its messages to the outbox."""
+        event = stored.event
+        trace = trace_of(stored, self._owner)
+        pieces = await self._pieces(self._redact(text), event, buttons, preview)
+        await self._audit.record(
+            AuditEntry(
+                type="message",
+                trace=trace,
+                action=action or (f"/{event.command}" if event.command else None),
+                result="done" if error is None else "dead",
+                error=error,
+                text=event.text,
+                response=text or None,
+            )
+        )
+        ending = Ending(
+            place=event.place,
+            trace=trace,
+            pieces=pieces,
+            exchange=exchange,
+            steps=steps,
+            buttons=tuple((button.id, AGAIN) for button in buttons),
+            error=error,
+            fresh_start=fresh_start,
+        )
+        shown = 0 if preview is None else preview.shown
+        await patiently(lambda: self._commit(stored.id, ending, shown), self._disk_seconds)
+
+    async def _commit(self, event_id: int, ending: Ending, drafts: int) -> None:
+        async def commit() -> None:
+            self._outbox.push(await self._store.finish(event_id, ending), drafts)
+
+        task = asyncio.create_task(commit())
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # A commit cannot be called back. If it holds, the event ended before it was stopped.
+            await asyncio.wait({task})
+            if task.exception() is not None:
+                raise
+
+    async def _pieces(
+        self, text: str, event: Event, buttons: tuple[Button, ...], preview: Preview | None
+    ) -> tuple[Piece, ...]:
+        pieces = list(await rendered(self._render, text))
+        if not pieces:
+            return ()
+        replaces = None if preview is None else preview.message_id
+        reply_to = None if event.place.private or replaces else event.message_id
+        pieces[0] = replace(pieces[0], reply_to=reply_to, replaces=replaces)
+        pieces[-1] = replace(pieces[-1], buttons=buttons)
+        return tuple(pieces)
