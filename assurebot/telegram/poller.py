@@ -46,7 +46,7 @@ class PollTimes:
     slack: float = 60.0
     hung: float = 300.0
     stale: float = 90.0
-    forgiven: float = 30.0
+    forgiven: float = 60.0
     backoff: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
     conflict: float = 5.0
     token: float = 300.0
