@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from assurebot.app import serve
 from assurebot.demo.model import Ask, Call, Turn
-from assurebot.errors import DataHeld
 from tests.doubles import CallingTool
 from tests.scripts import LIMIT_SECONDS, Gate, by_words, slow
 from tests.world import World, quick, running
@@ -206,70 +203,3 @@ async def test_tool_that_was_cut_off_is_repeated_only_if_it_may(
                 "it was not run again.\n\n"
                 "It gave: Interrupted; the outcome is unknown. It was not run again."
             )
-
-
-DEAF = """
-import asyncio
-from assurebot.cli import without_strays
-
-async def deaf():
-    while True:
-        try:
-            await asyncio.sleep(600)
-        except asyncio.CancelledError:
-            pass
-
-async def main():
-    asyncio.create_task(deaf(), name="deaf one")
-    await asyncio.sleep(0)
-    {end}
-
-asyncio.run(without_strays(main(), lambda *args, **more: print(*args, more["tasks"])))
-"""
-
-
-@pytest.mark.parametrize(("end", "code"), [("return", 0), ("raise LookupError", 1)])
-async def test_process_ends_even_if_a_task_does_not(end: str, code: int) -> None:
-    """What was left behind cannot keep the process from ending; the exit code stays true."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", DEAF.replace("{end}", end)), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(10):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert (process.returncode, output) == (
-        code,
-        b"ending without tasks that do not end ['deaf one']\n",
-    )
-
-
-async def test_second_process_waits_names_the_holder_and_gives_up(tmp_path: Path) -> None:
-    """Data that another process holds is not touched; health and error say who holds it."""
-    async with running(tmp_path) as world:
-        parts = quick(holder_seconds=0.5)
-        other = World(tmp_path, world.telegram, world.model, parts, {})
-        other.app = asyncio.create_task(serve(other.settings, asyncio.Event(), other.parts))
-        body = await other.wait_health(503, "held by process")
-        assert list(body["problems"]) == ["data"]
-        with pytest.raises(DataHeld, match=r"the data folder is held by process \d+ on "):
-            await other.app
-        assert (await world.ask("still here")).text == "still here"
-
-
-async def test_second_process_takes_over_when_the_first_one_ends(tmp_path: Path) -> None:
-    """A deploy that overlaps loses nothing: the new process goes on where the old one stops."""
-    async with running(tmp_path) as world:
-        await world.ask("one")
-        other = World(tmp_path, world.telegram, world.model, quick(), {})
-        waiting = asyncio.create_task(other.start())
-        await asyncio.sleep(0)
-        await other.wait_health(503, "held by process")
-        await world.stop()
-        await waiting
-        await other.ask("two", "two")
-        assert world.texts() == ["one", "two"]
-        await other.stop()
