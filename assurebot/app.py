@@ -14,7 +14,14 @@ import structlog
 
 from assurebot import __version__
 from assurebot.audit.log import JsonlAudit
-from assurebot.errors import AuditError, ChatError, ConfigError, DataHeld, StoreError
+from assurebot.errors import (
+    AuditError,
+    ChatError,
+    ChatUnavailable,
+    ConfigError,
+    DataHeld,
+    StoreError,
+)
 from assurebot.guard.redact import Redactor
 from assurebot.ports import Check, Clock
 from assurebot.providers.pricing import Prices
@@ -102,6 +109,7 @@ class _Program:
             )
             try:
                 await enter(store)
+                await store.begin_with(token.partition(":")[0])
             except StoreError as error:
                 raise ConfigError(f"DATA_DIR: {error}") from error
             await self._record_start(audit, store)
@@ -143,8 +151,15 @@ class _Program:
         while True:
             await self._full.wait()
             log.error("the disk is full")
-            with suppress(ChatError):
+            try:
                 await chat.send(self._owner, Piece(text=text))
+            except ChatUnavailable as error:
+                # It is found out once, so this is not told again by itself.
+                await asyncio.sleep(max(self._parts.disk_seconds, error.retry_after or 0))
+                continue
+            except ChatError as error:
+                log.warning("a full disk could not be told", reason=str(error))
+            else:
                 audit.note_unrecorded_notice()
             await asyncio.sleep(FULL_NOTICE_SECONDS)
             # The audit and the store find it out one after the other, and again and again.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from assurebot.demo.telegram_faults import Refuse
 from assurebot.demo.telegram_kinds import every_kind
 from tests.world import GROUP, OTHER_GROUP, OWNER, STRANGER, USER, World, running
 
@@ -93,6 +94,17 @@ async def test_press_of_a_stranger_is_not_answered(tmp_path: Path) -> None:
             None,
             (),
         )
+
+
+async def test_group_that_could_not_be_left_is_not_called_left(tmp_path: Path) -> None:
+    """The owner reads what happened, not what was meant to."""
+    async with running(tmp_path) as world:
+        down = Refuse(status=502, description="Bad Gateway")
+        world.telegram.faults.add("leaveChat", 1, down)
+        group = world.telegram.group(OTHER_GROUP)
+        group.add_bot(world.stranger)
+        await world.answer(contains="I could not leave chat")
+        assert group.bot_is_in
 
 
 @pytest.mark.parametrize("who", ["stranger", "owner"])

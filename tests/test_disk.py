@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +16,9 @@ import pytest
 from assurebot.app import serve
 from assurebot.demo.telegram_faults import Refuse
 from assurebot.errors import ConfigError, StoreError
+from assurebot.ports import Ending, Incoming
 from assurebot.store.database import SqlStore
+from assurebot.values import OutboxRow, StoredEvent
 from tests.world import OWNER, USER, World, quick, running
 
 
@@ -64,6 +66,52 @@ async def test_store_that_fails_beside_a_send_repeats_nothing(tmp_path: Path) ->
         await world.ask("after", "after", by=world.user)
         assert _Forgetful.tripped == {"sent", "drop", "postpone"}
         assert [text[:12] for text in world.texts()] == ["⚠️ A message", "late", "after"]
+
+
+class _Mortal(SqlStore):
+    """Its writer dies while an ending waits to be committed."""
+
+    async def finish(self, event_id: int, ending: Ending) -> tuple[OutboxRow, ...]:
+        """Wait for a writer that is killed by a job that is none."""
+        self._writer._jobs.append(None)  # type: ignore[arg-type]  # what kills it
+        return await super().finish(event_id, ending)
+
+
+@pytest.mark.parametrize("words", ["/status", "hello"])
+async def test_death_of_the_writer_ends_the_program(tmp_path: Path, words: str) -> None:
+    """Nobody waits for a dead writer; a new process finds what it left and goes on."""
+    async with running(tmp_path, parts=quick(store=_Mortal, grace_seconds=0.2)) as world:
+        assert world.app is not None
+        world.owner.say(words)
+        with pytest.raises(ExceptionGroup) as caught:
+            async with asyncio.timeout(8):
+                await world.app
+        assert caught.group_contains(AttributeError)
+        world.parts = quick()
+        await world.start(polls=False)
+        await world.answer()
+        assert len(world.texts()) == 1
+
+
+class _Full(SqlStore):
+    """Its disk turns out to be full with the first message, for a moment."""
+
+    async def add(
+        self, batch: Sequence[Incoming], *, offset: int | None = None
+    ) -> tuple[StoredEvent, ...]:
+        """Tell that it is full."""
+        self._on_full()
+        return await super().add(batch, offset=offset)
+
+
+async def test_notice_of_a_full_disk_outlives_a_failure_of_telegram(tmp_path: Path) -> None:
+    """The disk is found to be full once only, so its notice is sent until it arrives."""
+    async with running(tmp_path, parts=quick(store=_Full)) as world:
+        down = Refuse(status=502, description="Bad Gateway")
+        world.telegram.faults.add("sendMessage", 2, down, chat_id=OWNER)
+        world.user.say("hello")
+        await world.answer(contains="The disk is full.")
+        assert len(world.texts()) == 1
 
 
 @pytest.mark.parametrize("damage", ["truncated", "random", "header"])

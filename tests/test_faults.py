@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from assurebot.demo.model import Turn
+from assurebot.demo.telegram import TelegramServer
 from assurebot.demo.telegram_faults import (
     BAD_GATEWAY,
     EMPTY,
@@ -149,6 +150,24 @@ async def test_poll_that_ignores_its_limit_ends_the_program(tmp_path: Path) -> N
         world.parts = quick()
         await world.start()
         assert (await world.ask("anew")).text == "anew"
+
+
+async def test_other_bot_on_the_same_data_is_not_deaf(tmp_path: Path) -> None:
+    """Its updates and messages are counted anew, and none passes for one of the former bot."""
+    async with running(tmp_path) as world:
+        for words in ("one", "two", "three"):
+            await world.ask(words, words)
+        await world.stop()
+        for token in (f"7{world.telegram.token}", world.telegram.token):
+            async with TelegramServer(token=token) as telegram:
+                other = World(tmp_path, telegram, world.model, quick(), {})
+                other.owner.say("first words")
+                await other.start()
+                assert (await other.answer()).text == "first words"
+                await other.restart()
+                await other.ask("more", "more")
+                assert other.texts() == ["first words", "more"]
+                await other.stop()
 
 
 async def test_flood_control_freezes_a_chat_for_as_long_as_demanded(tmp_path: Path) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from assurebot.agent.history import INTERRUPTED
 from assurebot.demo.model import Ask, Call, Turn, always, sequence
+from assurebot.ports import Incoming
 from assurebot.store.codec import EXCHANGE, dump
+from assurebot.store.database import SqlStore
 from assurebot.values import (
     AssistantMessage,
     Exchange,
     Message,
+    StoredEvent,
     TextPart,
     ToolCall,
     ToolMessage,
@@ -105,6 +109,38 @@ async def test_trying_again_repeats_no_effect(tmp_path: Path) -> None:
         await world.answer(contains="It acted.")
         assert tool.calls == [ACT.arguments]
         assert world.model.requests[-1].tool_results == ("acted",)
+
+
+class _SlowPress(SqlStore):
+    """Takes its time to tell that a pressed button was taken in."""
+
+    pressed: ClassVar[asyncio.Event]
+
+    async def add(
+        self, batch: Sequence[Incoming], *, offset: int | None = None
+    ) -> tuple[StoredEvent, ...]:
+        """Commit, then wait."""
+        added = await super().add(batch, offset=offset)
+        if any(item.continues for item in batch):
+            self.pressed.set()
+            await asyncio.sleep(0.5)
+        return added
+
+
+async def test_stop_beside_a_press_loses_and_remembers_nothing(tmp_path: Path) -> None:
+    """What a press has begun is worked, stop or not; a press leaves no words in the history."""
+    _SlowPress.pressed = asyncio.Event()
+    async with running(tmp_path, always(DOWN), parts=quick(store=_SlowPress)) as world:
+        answer = await world.ask("hello")
+        world.model.script = by_words({})
+        world.owner.press(answer.message_id, "🔁 Try again")
+        await world.meanwhile(_SlowPress.pressed.wait())
+        world.owner.say("/stop")
+        await world.answer(contains="hello")
+        await world.stop()
+        worked = world.rows("SELECT state, source, id FROM inbox WHERE key LIKE 'again:%'")
+        assert worked == [("done", "telegram", 3)]
+        assert world.rows("SELECT id FROM history") == [(3,)]
 
 
 async def test_button_is_for_the_one_who_asked(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def repaired(messages: Iterable[Message]) -> tuple[Message, ...]:
             continue
         if open_calls is not None:
             done.append(_matching(open_calls, ToolMessage(results=())))
-        if isinstance(message, AssistantMessage) and not (message.text or message.calls):
+        if _is_empty(message):
             continue
         if done or isinstance(message, UserMessage):
             done.append(message)
@@ -112,6 +112,12 @@ def repaired(messages: Iterable[Message]) -> tuple[Message, ...]:
     if open_calls is not None:
         done.append(_matching(open_calls, ToolMessage(results=())))
     return tuple(done)
+
+
+def _is_empty(message: UserMessage | AssistantMessage) -> bool:
+    if isinstance(message, UserMessage):
+        return not any(part.text.strip() for part in message.parts)
+    return not (message.text or message.calls)
 
 
 def _with_own_ids(messages: Iterable[Message]) -> Iterator[Message]:

@@ -124,6 +124,10 @@ class SqlStore:
 
         return await self._writer.run(work, shared=True)
 
+    async def begin_with(self, bot: str) -> None:
+        """Take updates of this bot from now on; with another one than before they count anew."""
+        await self._writer.run(lambda c: inbox.begin_with(c, bot))
+
     async def offset(self) -> int | None:
         """See `Store.offset`."""
         value = await self.fact("offset")

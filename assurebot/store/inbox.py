@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, String, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.errors import AlreadyEnded
 from assurebot.ports import Incoming, Spent
+from assurebot.store import facts
 from assurebot.store.codec import EVENT, STEP, dump, readable
 from assurebot.store.schema import inbox, spend, steps
 from assurebot.values import ModelStep, Step, StoredEvent
@@ -42,6 +43,20 @@ def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent,
             connection.execute(taken_over.values(event_id=row_id))
         added.append(StoredEvent(id=row_id, event=item.event))
     return tuple(added)
+
+
+def begin_with(connection: Connection, bot: str) -> None:
+    """Note which bot the updates are of; another one counts its updates and messages anew.
+
+    Else its first messages would pass for those that the former bot had, and be lost.
+    """
+    former = facts.get(connection, "bot")
+    facts.put(connection, "bot", bot)
+    if former is None or former == bot:
+        return
+    facts.put(connection, "offset", None)
+    counted = update(inbox).where(inbox.c.source == "telegram", inbox.c.key.not_like("again:%"))
+    connection.execute(counted.values(key=inbox.c.id.cast(String) + ":" + inbox.c.key))
 
 
 def stored_event(row: RowMapping) -> StoredEvent:

@@ -84,6 +84,9 @@ class Writer:
                 elif not self._stopping:
                     self._ready.clear()
         finally:
+            self._stopping = True
+            for job in self._jobs:  # left only if this dies: nobody must wait for them for ever
+                _refuse(job, StoreError("the store is closed"))
             await loop.run_in_executor(self._thread, connection.close)
             self._thread.shutdown()
 
@@ -108,8 +111,7 @@ class Writer:
             self.problem = str(failure) if isinstance(failure, StoreUnwell) else None
             self._note_full(error)
             for job in batch:
-                if not job.done.done():
-                    job.done.set_exception(failure)
+                _refuse(job, failure)
             return
         self.commits += 1
         self.problem = None
@@ -124,6 +126,11 @@ class Writer:
             if not self._was_full:
                 self._on_full()
             self._was_full = True
+
+
+def _refuse(job: _Job, failure: StoreError) -> None:
+    if not job.done.done():
+        job.done.set_exception(failure)
 
 
 def _transaction(connection: Connection, batch: Sequence[_Job]) -> list[Any]:

@@ -5,44 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
+from dataclasses import asdict
 from typing import Any, Self
 
-from telegram import (
-    Bot,
-    BotCommand,
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
-    LinkPreviewOptions,
-    MessageEntity,
-    ReplyParameters,
-)
-from telegram.error import (
-    BadRequest,
-    ChatMigrated,
-    Conflict,
-    EndPointNotFound,
-    Forbidden,
-    InvalidToken,
-    RetryAfter,
-    TelegramError,
-    TimedOut,
-)
+import telegram
 from telegram.request import HTTPXRequest
 from telegram.warnings import PTBDeprecationWarning, PTBUserWarning
 
-from assurebot.errors import (
-    ChatConflict,
-    ChatRejected,
-    ChatTokenRefused,
-    ChatUnavailable,
-)
+from assurebot.errors import ChatConflict, ChatRejected, ChatTokenRefused, ChatUnavailable
 from assurebot.values import Entity, Piece, Place
 
 CALL_SECONDS = 20.0
 POLL_SLACK_SECONDS = 10.0
 
-NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+_REFUSALS = (telegram.error.BadRequest, telegram.error.Forbidden, telegram.error.ChatMigrated)
 
 
 @contextmanager
@@ -50,19 +26,17 @@ def _translated() -> Iterator[None]:
     """Map python-telegram-bot's errors; its `BadRequest` is a `NetworkError`, so order matters."""
     try:
         yield
-    except RetryAfter as error:
+    except telegram.error.RetryAfter as error:
         seconds = error.retry_after
         wait = seconds if isinstance(seconds, int) else seconds.total_seconds()
         raise ChatUnavailable("flood control", retry_after=float(wait)) from error
-    except (InvalidToken, EndPointNotFound) as error:
+    except (telegram.error.InvalidToken, telegram.error.EndPointNotFound) as error:
         raise ChatTokenRefused("Telegram does not accept TELEGRAM_BOT_TOKEN") from error
-    except Conflict as error:
+    except telegram.error.Conflict as error:
         raise ChatConflict("another process polls with the same token") from error
-    except (BadRequest, Forbidden, ChatMigrated) as error:
+    except _REFUSALS as error:
         raise ChatRejected(error.message) from error
-    except TimedOut as error:
-        raise ChatUnavailable("no answer in time", maybe_delivered=True) from error
-    except TelegramError as error:
+    except telegram.error.TelegramError as error:
         # The text may quote the address that was called, and so the token: give the kind only.
         cause = error.__cause__
         kind = type(error if cause is None else cause).__name__
@@ -85,7 +59,7 @@ class TelegramClient:
         warnings.filterwarnings("ignore", ".*retry_after", PTBDeprecationWarning)
         # `Bot.initialize` is not called: it asks the network, which a start must not need.
         self._requests = (_request(16), _request(1))
-        self._bot = Bot(
+        self._bot = telegram.Bot(
             self._token,
             base_url=f"{self._base}/bot",
             base_file_url=f"{self._base}/file/bot",
@@ -94,12 +68,7 @@ class TelegramClient:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for request in self._requests:
             await request.shutdown()
 
@@ -107,39 +76,28 @@ class TelegramClient:
 
     async def send(self, place: Place, piece: Piece) -> int:
         """See `Chat.send`."""
-        if piece.replaces is not None:
-            with suppress(ChatRejected):
-                return await self._edit(place, piece, piece.replaces)
-        reply = None
-        if piece.reply_to is not None:
-            reply = ReplyParameters(piece.reply_to, allow_sending_without_reply=True)
+        if piece.replaces is not None and await self._edit(place, piece):
+            return piece.replaces
         with _translated():
             message = await self._bot.send_message(
                 place.chat_id,
-                piece.text,
-                entities=_entities(piece.entities),
-                reply_markup=_keyboard(piece),
                 message_thread_id=place.thread_id,
-                link_preview_options=NO_PREVIEW,
-                reply_parameters=reply,
+                reply_to_message_id=piece.reply_to,
+                allow_sending_without_reply=True,
+                **_content(piece),
             )
         return message.message_id
 
-    async def _edit(self, place: Place, piece: Piece, message_id: int) -> int:
+    async def _edit(self, place: Place, piece: Piece) -> bool:
+        """Tell whether the message to be replaced now shows the piece; it may be gone."""
         try:
             with _translated():
                 await self._bot.edit_message_text(
-                    piece.text,
-                    chat_id=place.chat_id,
-                    message_id=message_id,
-                    entities=_entities(piece.entities),
-                    reply_markup=_keyboard(piece),
-                    link_preview_options=NO_PREVIEW,
+                    chat_id=place.chat_id, message_id=piece.replaces, **_content(piece)
                 )
         except ChatRejected as error:
-            if "not modified" not in str(error):
-                raise
-        return message_id
+            return "not modified" in str(error)
+        return True
 
     async def draft(
         self, place: Place, draft_id: int, text: str, entities: Sequence[Entity]
@@ -190,7 +148,7 @@ class TelegramClient:
         with _translated():
             await self._bot.delete_webhook(drop_pending_updates=False)
         with suppress(ChatRejected), _translated():  # a list that is refused must not stop polling
-            await self._bot.set_my_commands([BotCommand(*command) for command in commands])
+            await self._bot.set_my_commands([telegram.BotCommand(*command) for command in commands])
 
     async def updates(
         self, offset: int | None, wait_seconds: int, kinds: Sequence[str]
@@ -200,9 +158,7 @@ class TelegramClient:
         Raises:
             ChatUnavailable, ChatConflict, ChatTokenRefused, ChatRejected: As named.
         """
-        arguments = {"timeout": wait_seconds, "allowed_updates": list(kinds)}
-        if offset is not None:
-            arguments["offset"] = offset
+        arguments = {"timeout": wait_seconds, "allowed_updates": list(kinds), "offset": offset}
         with _translated():
             # The typed method parses all or nothing: one bad update would block all others.
             raw = await self._bot.do_api_request(
@@ -226,15 +182,15 @@ def _request(connections: int) -> HTTPXRequest:
     )
 
 
-def _entities(entities: Sequence[Entity]) -> list[MessageEntity]:
-    return [
-        MessageEntity(each.type, each.offset, each.length, url=each.url, language=each.language)
-        for each in entities
-    ]
+def _entities(entities: Sequence[Entity]) -> list[telegram.MessageEntity]:
+    return [telegram.MessageEntity(**asdict(each)) for each in entities]
 
 
-def _keyboard(piece: Piece) -> InlineKeyboardMarkup | None:
-    if not piece.buttons:
-        return None
-    row = [InlineKeyboardButton(each.label, callback_data=each.id) for each in piece.buttons]
-    return InlineKeyboardMarkup([row])
+def _content(piece: Piece) -> dict[str, Any]:
+    buttons = [telegram.InlineKeyboardButton(b.label, callback_data=b.id) for b in piece.buttons]
+    return {
+        "text": piece.text,
+        "entities": _entities(piece.entities),
+        "reply_markup": telegram.InlineKeyboardMarkup([buttons]) if buttons else None,
+        "link_preview_options": telegram.LinkPreviewOptions(is_disabled=True),
+    }

@@ -26,15 +26,18 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 )
 """All there are, as registered with Telegram."""
 
-HELP = """\
+_LIST = "\n".join(f"/{name} - {meaning}" for name, meaning in COMMANDS)
+
+HELP = f"""\
 Write to me and I answer; the answer appears while it is being made.
 
-{commands}
+{_LIST}
 
 I answer only to people on the list of my owner. Every message, model call, tool call and answer
 is recorded in a log that `assurebot audit verify` checks."""
 
-IN_LANE = frozenset({"new", "clear", "model"})
+FRESH_STARTS = ("new", "clear")
+IN_LANE = (*FRESH_STARTS, "model")
 """These touch the conversation, so they keep their place in it; all others answer at once."""
 
 
@@ -62,7 +65,7 @@ class ChatCommands:
         self._models = models
         self._clock = clock
         self._facts = facts
-        self._answers: Mapping[str, Callable[[StoredEvent], Awaitable[Reply]]] = {
+        self._answers: Mapping[str, Callable[[StoredEvent], Awaitable[str]]] = {
             "start": self._start,
             "help": self._help,
             "new": self._new,
@@ -81,53 +84,50 @@ class ChatCommands:
 
     async def answer(self, stored: StoredEvent) -> Reply:
         """See `Commands.answer`."""
-        answer = self._answers.get(stored.event.command)
+        command = stored.event.command
+        answer = self._answers.get(command)
         if answer is None:
             return Reply(text="I do not know this command. /help shows what I can do.")
-        return await answer(stored)
+        return Reply(text=await answer(stored), fresh_start=command in FRESH_STARTS)
 
-    async def _start(self, stored: StoredEvent) -> Reply:
-        greeting = f"Hello {stored.event.actor.name or 'there'}, I am AssureBot.\n\n"
-        return Reply(text=greeting + (await self._help(stored)).text)
+    async def _start(self, stored: StoredEvent) -> str:
+        name = stored.event.actor.name or "there"
+        return f"Hello {name}, I am AssureBot.\n\n{HELP}"
 
-    async def _help(self, stored: StoredEvent) -> Reply:
-        del stored
-        commands = "\n".join(f"/{name} - {meaning}" for name, meaning in COMMANDS)
-        return Reply(text=HELP.format(commands=commands))
+    async def _help(self, _stored: StoredEvent) -> str:
+        return HELP
 
-    async def _new(self, stored: StoredEvent) -> Reply:
-        del stored
-        return Reply(
-            text="🧹 A fresh start: I no longer see what was said before.", fresh_start=True
-        )
+    async def _new(self, _stored: StoredEvent) -> str:
+        return "🧹 A fresh start: I no longer see what was said before."
 
-    async def _stop(self, stored: StoredEvent) -> Reply:
+    async def _stop(self, stored: StoredEvent) -> str:
         stopped = await self._control.stop(stored.event.place, stored.id)
         waiting = f" {stopped.waiting} more of your messages wait." if stopped.waiting else ""
         if stopped.was_running:
-            return Reply(text=waiting.strip())  # the stopped answer itself says so
-        return Reply(text="Nothing is running here." + waiting)
+            return waiting.strip()  # the stopped answer itself says so
+        return "Nothing is running here." + waiting
 
-    async def _panic(self, stored: StoredEvent) -> Reply:
+    async def _panic(self, stored: StoredEvent) -> str:
         ended = await self._control.panic(stored.event.actor)
-        return Reply(
-            text=f"🛑 Everything is held; {ended} running turns were stopped. "
+        return (
+            f"🛑 Everything is held; {ended} running turns were stopped. "
             "Messages are kept and wait. The owner's /resume lets them go on."
         )
 
-    async def _resume(self, stored: StoredEvent) -> Reply:
+    async def _resume(self, stored: StoredEvent) -> str:
         if stored.event.actor.user_id != self._facts.owner:
-            return Reply(text="Only the owner can /resume.")
+            return "Only the owner can /resume."
         if await self._control.resume():
-            return Reply(text="▶️ Going on.")
-        return Reply(text="Nothing was held.")
+            return "▶️ Going on."
+        return "Nothing was held."
 
-    async def _status(self, stored: StoredEvent) -> Reply:
+    async def _status(self, stored: StoredEvent) -> str:
         counts = await self._store.counts()
         now, control = self._clock.now(), self._control
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         spent = await self._store.spent(today, stored.event.actor.user_id)
         age = self._facts.poll_age()
+        up = timedelta(seconds=round((now - self._facts.started).total_seconds()))
         said = ((name, check()) for name, check in self._facts.checks.items())
         problems = "; ".join(f"{name}: {problem}" for name, problem in said if problem)
         running = control.running()
@@ -135,7 +135,7 @@ class ChatCommands:
         waiting = f"{behind} waiting, {counts.unsent} to be sent"
         tokens = f"{spent.input_tokens} tokens in, {spent.output_tokens} out"
         lines = [
-            f"**AssureBot {self._facts.version}**, up {_rounded(now - self._facts.started)}",
+            f"**AssureBot {self._facts.version}**, up {up}",
             f"Health: {problems or 'all well'}",
             f"Held: {f'by {control.held_by}' if control.held_by else 'no'}",
             f"Model here: `{await self._models.get(stored.event.place)}`",
@@ -144,31 +144,27 @@ class ChatCommands:
             f"Dead: {counts.dead}; unreadable: {counts.quarantined}",
             f"You today: {spent.calls} model calls, {tokens}, ${spent.cost_usd}",
         ]
-        return Reply(text="\n".join(lines))
+        return "\n".join(lines)
 
-    async def _model(self, stored: StoredEvent) -> Reply:
+    async def _model(self, stored: StoredEvent) -> str:
         place, wanted = stored.event.place, stored.event.text.strip()
         if not wanted:
             now = await self._models.get(place)
-            return Reply(
-                text=f"This chat uses `{now}`. `/model NAME` or `/model provider:NAME` chooses "
+            return (
+                f"This chat uses `{now}`. `/model NAME` or `/model provider:NAME` chooses "
                 f"another, `/model default` goes back to `{self._models.default}`."
             )
         if wanted == "default":
             await self._models.choose(place, None)
-            return Reply(text=f"This chat uses `{self._models.default}` again.")
+            return f"This chat uses `{self._models.default}` again."
         try:
             model = await self._facts.parse_model(wanted)
         except ConfigError as error:
-            return Reply(text=f"I cannot use that model: {error}")
+            return f"I cannot use that model: {error}"
         await self._models.choose(place, model)
-        return Reply(text=f"This chat uses `{model}` from now on.")
+        return f"This chat uses `{model}` from now on."
 
-    async def _whoami(self, stored: StoredEvent) -> Reply:
+    async def _whoami(self, stored: StoredEvent) -> str:
         actor = stored.event.actor
         role = "the owner" if actor.user_id == self._facts.owner else "an allowed user"
-        return Reply(text=f"You are {actor.name or 'nameless'}, id `{actor.user_id}`, {role}.")
-
-
-def _rounded(duration: timedelta) -> timedelta:
-    return timedelta(seconds=round(duration.total_seconds()))
+        return f"You are {actor.name or 'nameless'}, id `{actor.user_id}`, {role}."

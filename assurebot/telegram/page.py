@@ -36,7 +36,7 @@ class Page:
     def __init__(self, *, in_table: bool = False) -> None:
         self.entities: list[Entity] = []
         self.lists: list[int | None] = []  # the next number of each open list; None: bullets
-        self.rows: list[list[str]] | None = None
+        self.rows: list[list[str]] = []  # of the open table
         self._in_table = in_table
         self._parts: list[str] = []
         self._units = 0
@@ -62,10 +62,14 @@ class Page:
         self._units += units(text)
         self._breaks = len(text) - len(text.rstrip("\n"))
 
-    def new_block(self, breaks: int = 2, *, beside_marker: bool = False) -> None:
-        """Have the next text stand apart, or, if it may, right behind its list marker."""
-        if self._after_marker and beside_marker:
-            return
+    def new_paragraph(self) -> None:
+        """Have the next text stand apart, or right behind its list marker."""
+        if not self._after_marker:
+            self.new_block()
+            self.write(_INDENT * len(self.lists))
+
+    def new_block(self, breaks: int = 2) -> None:
+        """Have the next text stand apart."""
         self._after_marker = False
         wanted = 1 if self.lists else breaks
         self._wanted_breaks = max(self._wanted_breaks, wanted - self._breaks)
@@ -80,10 +84,9 @@ class Page:
         self.write(_INDENT * (len(self.lists) - 1) + marker)
         self._after_marker = True
 
-    def indent(self) -> None:
-        """Begin a further line of a list item."""
-        if not self._after_marker:
-            self.write(_INDENT * len(self.lists))
+    def new_line(self) -> None:
+        """Begin a further line of a paragraph."""
+        self.write("\n" + _INDENT * len(self.lists))
 
     def write_code(self, text: str, kind: str, language: str | None = None) -> None:
         """Write code; styles around it are interrupted, for Telegram has no code inside them."""

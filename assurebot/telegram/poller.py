@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
@@ -94,10 +94,10 @@ class Poller:
         self._commands = commands
         self._times = times
         self._me: Self | None = None
-        self._prepared = False
+        self._offset: int | None = None
         self._failures = 0
         self._trouble: str | None = "no poll yet"
-        self._last_good: datetime | None = None
+        self._last_good: float | None = None
 
     def problem(self) -> str | None:
         """Say why updates do not come in, or `None`."""
@@ -111,7 +111,7 @@ class Poller:
         """Return how long ago the last poll succeeded."""
         if self._last_good is None:
             return None
-        return (self._clock.now() - self._last_good).total_seconds()
+        return time.monotonic() - self._last_good
 
     async def run(self) -> None:
         """Poll until cancelled.
@@ -119,19 +119,15 @@ class Poller:
         Raises:
             PollHung: A poll did not even obey its own limit.
         """
-        offset: int | None = None
-        known = False
         while True:
             try:
-                if not known:
-                    offset, known = await self._store.offset(), True
-                offset = await self._watched(offset)
+                await self._watched()
             except (ChatError, StoreError, AuditError) as error:
                 await asyncio.sleep(self._pause(error))
 
-    async def _watched(self, offset: int | None) -> int | None:
+    async def _watched(self) -> None:
         """Poll once, in a task of its own whose end is not taken for granted."""
-        poll = asyncio.create_task(self._poll(offset), name="poll")
+        poll = asyncio.create_task(self._poll(), name="poll")
         try:
             done, _ = await asyncio.wait({poll}, timeout=self._times.hung)
         finally:
@@ -140,33 +136,31 @@ class Poller:
                 await asyncio.wait({poll}, timeout=1)
         if not done:
             raise PollHung(f"a poll has not come back for {self._times.hung:g} s")
-        return poll.result()
+        poll.result()
 
-    async def _poll(self, offset: int | None) -> int | None:
+    async def _poll(self) -> None:
         if self._me is None:
+            self._offset = await self._store.offset()
             user_id, username = await self._source.identify()
-            self._me = Self(user_id=user_id, username=username)
-        if not self._prepared:
             await self._source.prepare(self._commands)
-            self._prepared = True
+            self._me = Self(user_id=user_id, username=username)
         # The first poll asks for an answer at once, so that readiness does not wait for a message.
         wait = self._times.wait if self._trouble is None else 0
         try:
             async with asyncio.timeout(wait + self._times.slack):
-                batch = await self._source.updates(offset, wait, ALLOWED_UPDATES)
+                batch = await self._source.updates(self._offset, wait, ALLOWED_UPDATES)
         except TimeoutError as error:
             raise ChatUnavailable("a poll hung") from error
         now = self._clock.now()
         if batch:
-            numbers = [item["update_id"] for item in batch if _numbered(item)]
-            following = max(numbers, default=(offset or 0) - 1) + 1
+            numbers = [n for item in batch if isinstance(n := item.get("update_id"), int)]
+            following = max(numbers) + 1 if numbers else self._offset
             arrivals = [arrival(item, self._me, now) for item in batch]
             await self._intake.take(arrivals, offset=following)
-            offset = following
+            self._offset = following
         if self._trouble is not None:
             log.info("polling", bot=self._me.username)
-        self._last_good, self._trouble, self._failures = now, None, 0
-        return offset
+        self._last_good, self._trouble, self._failures = time.monotonic(), None, 0
 
     def _pause(self, error: AssureBotError) -> float:
         """Note what went wrong and return how long to wait before the next poll."""
@@ -189,7 +183,3 @@ class Poller:
             log.warning("polling fails", trouble=trouble, error=str(error))
         self._trouble = trouble
         return pause
-
-
-def _numbered(item: Mapping[str, Any]) -> bool:
-    return isinstance(item.get("update_id"), int)

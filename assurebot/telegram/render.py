@@ -85,26 +85,17 @@ def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     first = len(state.tokens)
     if not table(state, start, end, silent):
         return False
-    source: list[str] = []
-    cells: list[Token] = []
+    line, cells = "", list[Token]()
     for token in state.tokens[first:]:
         if token.type == "tr_open" and token.map:
-            source, cells = _cells(getLine(state, token.map[0])), []
+            line, cells = getLine(state, token.map[0]), []
         elif token.type == "inline":
             cells.append(token)
         elif token.type == "tr_close":
-            cells[-1].content = " | ".join((cells[-1].content, *source[len(cells) :]))
+            written = [cell.strip() for cell in escapedSplit(line.strip().removeprefix("|"))]
+            surplus = written[len(cells) : None if written[-1] else -1]
+            cells[-1].content = " | ".join((cells[-1].content, *surplus))
     return True
-
-
-def _cells(line: str) -> list[str]:
-    """Split a table row as the library does."""
-    cells = escapedSplit(line.strip())
-    if cells and not cells[0]:
-        cells.pop(0)
-    if cells and not cells[-1]:
-        cells.pop()
-    return [cell.strip() for cell in cells]
 
 
 def _bare_url(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - the library's signature
@@ -120,33 +111,23 @@ def _bare_url(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - the l
 
 
 def _show(page: Page, token: Token) -> None:
-    _HANDLERS.get(token.type, _text)(page, token)
-
-
-def _text(page: Page, token: Token) -> None:
-    page.write(token.content)
+    handler = _HANDLERS.get(token.type)
+    if handler is None:
+        page.write(token.content)
+    else:
+        handler(page, token)
 
 
 def _inline(page: Page, token: Token) -> None:
-    target = page if page.rows is None else Page(in_table=True)
+    target = Page(in_table=True) if page.rows else page
     for child in token.children or ():
         _show(target, child)
-    if page.rows is not None:
+    if page.rows:
         page.rows[-1].append(target.text)
 
 
-def _line_break(page: Page, _token: Token) -> None:
-    page.write("\n")
-    page.indent()
-
-
-def _paragraph(page: Page, _token: Token) -> None:
-    page.new_block(beside_marker=True)
-    page.indent()
-
-
-def _open_heading(page: Page, token: Token) -> None:
-    _paragraph(page, token)
+def _open_heading(page: Page, _token: Token) -> None:
+    page.new_paragraph()
     page.open_style("bold")
 
 
@@ -159,10 +140,6 @@ def _rule(page: Page, _token: Token) -> None:
     page.new_block()
     page.write(_RULE)
     page.new_block()
-
-
-def _inline_code(page: Page, token: Token) -> None:
-    page.write_code(token.content, "code")
 
 
 def _code_block(page: Page, token: Token) -> None:
@@ -199,19 +176,10 @@ def _image(page: Page, token: Token) -> None:
     page.close_link()
 
 
-def _open_table(page: Page, _token: Token) -> None:
-    page.rows = []
-
-
-def _open_row(page: Page, _token: Token) -> None:
-    if page.rows is not None:
-        page.rows.append([])
-
-
 def _close_table(page: Page, _token: Token) -> None:
-    rows, page.rows = page.rows or [], None
     page.new_block()
-    page.write_code(_aligned(rows), "pre")
+    page.write_code(_aligned(page.rows), "pre")
+    page.rows = []
     page.new_block()
 
 
@@ -232,21 +200,19 @@ def _padded(cell: str, padding: int) -> str:
 
 def _width(text: str) -> int:
     """Count columns of a fixed-width font."""
-    if text.isascii():
-        return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.category(char)[0] == "M" for char in text)
 
 
 _HANDLERS: Mapping[str, Callable[[Page, Token], None]] = {
     "inline": _inline,
-    "softbreak": _line_break,
-    "hardbreak": _line_break,
-    "paragraph_open": _paragraph,
+    "softbreak": lambda page, _token: page.new_line(),
+    "hardbreak": lambda page, _token: page.new_line(),
+    "paragraph_open": lambda page, _token: page.new_paragraph(),
     "heading_open": _open_heading,
     "heading_close": _close_heading,
     "hr": _rule,
-    "code_inline": _inline_code,
+    "code_inline": lambda page, token: page.write_code(token.content, "code"),
     "fence": _code_block,
     "code_block": _code_block,
     "bullet_list_open": _open_list,
@@ -265,7 +231,6 @@ _HANDLERS: Mapping[str, Callable[[Page, Token], None]] = {
     "link_open": _open_link,
     "link_close": lambda page, _token: page.close_link(),
     "image": _image,
-    "table_open": _open_table,
-    "tr_open": _open_row,
+    "tr_open": lambda page, _token: page.rows.append([]),
     "table_close": _close_table,
 }

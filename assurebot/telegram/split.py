@@ -12,7 +12,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Literal
 
 from assurebot.values import Entity, Piece
 
@@ -21,16 +20,15 @@ MAX_ENTITIES = 100
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = {code: None for code in (*range(32), 127) if chr(code) not in "\n\t"}
-_Where = Literal["outside", "margin", "anywhere"]
-_SEPARATORS: tuple[tuple[str, _Where], ...] = (
-    ("\n\n", "outside"),
-    ("\n", "outside"),
-    ("\n", "margin"),
-    ("\n", "anywhere"),
-    (". ", "anywhere"),
-    (" ", "anywhere"),
+_CUTS = (
+    (re.compile(r"\n(?=\n)"), False),
+    (re.compile(r"\n"), False),
+    (re.compile(r"\n(?=\S)"), True),
+    (re.compile(r"\n"), True),
+    (re.compile(r"\.(?= )"), True),
+    (re.compile(r" "), True),
 )
-"""Where to cut, best first: outside code blocks, before a line without indentation, anywhere."""
+"""After what to cut, best first, and whether also inside code blocks."""
 
 _BLANKS = "\u2800\u3164\u115f\u1160\uffa0"  # letters by category, yet nothing is seen
 _UNSEEN = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs"))
@@ -88,9 +86,11 @@ class _Layout:
         widths = (1 if char <= "\uffff" else 2 for char in text)
         self._at = list(accumulate(widths, initial=0))
         self._entities = sorted(entities, key=_outer_first)
-        blocks = [entity for entity in self._entities if entity.type == "pre"]
-        self._block_starts = [block.offset for block in blocks]
-        self._block_ends = [block.offset + block.length for block in blocks]
+        self._in_code = bytearray(self._at[-1] + 1)
+        for entity in entities:
+            if entity.type == "pre":
+                end = entity.offset + entity.length
+                self._in_code[entity.offset : end] = b"\1" * entity.length
 
     def cut(self, start: int) -> int:
         """Choose the end of the piece that begins at `start`."""
@@ -99,68 +99,38 @@ class _Layout:
         if furthest >= len(self._text):
             return len(self._text)
         least = start + (furthest - start) // 2
-        for separator, where in _SEPARATORS:
-            found = self._last(separator, least, furthest, where)
-            if found is not None:
-                return found
+        for separator, in_code in _CUTS:
+            places = (match.start() for match in separator.finditer(self._text, least, furthest))
+            suitable = [place for place in places if in_code or not self._in_code[self._at[place]]]
+            if suitable:
+                return suitable[-1] + 1
         return self._between_clusters(start, furthest)
 
     def piece(self, start: int, end: int) -> Piece:
         """Make the message of a stretch of text, trimmed as Telegram would trim it."""
         trimmed = self._text[start:end].rstrip()
-        code = self._in_block(start, or_at_its_start=True)  # its indentation stays
-        chunk = trimmed.lstrip("\n" if code else None)
+        in_code = self._in_code[self._at[start]]  # its indentation stays
+        chunk = trimmed.lstrip("\n" if in_code else None)
         start += len(trimmed) - len(chunk)
         first, last = self._at[start], self._at[start + len(chunk)]
-        return Piece(text=chunk, entities=self._clipped(first, last)[:MAX_ENTITIES])
-
-    def _clipped(self, first: int, last: int) -> tuple[Entity, ...]:
         found = []
         for entity in self._entities:
-            if entity.offset >= last:
-                break
             begin = max(entity.offset, first)
             length = min(entity.offset + entity.length, last) - begin
             if length > 0:
                 found.append(replace(entity, offset=begin - first, length=length))
-        return tuple(found)
+        return Piece(text=chunk, entities=tuple(found[:MAX_ENTITIES]))
 
     def _within_entity_limit(self, start: int, furthest: int) -> int:
-        first = self._at[start]
-        seen = 0
-        for entity in self._entities:
-            seen += entity.offset + entity.length > first
-            if seen > MAX_ENTITIES:
-                index = bisect_left(self._at, entity.offset)
-                return min(furthest, index) if index > start else furthest
-        return furthest
-
-    def _last(self, separator: str, least: int, furthest: int, where: _Where) -> int | None:
-        """Find the last place right after the first character of a separator."""
-        end = furthest
-        while (found := self._text.rfind(separator, least, end)) >= 0:
-            if self._suits(found, where):
-                return found + 1
-            end = found + len(separator) - 1
-        return None
-
-    def _suits(self, index: int, where: _Where) -> bool:
-        if where == "outside":
-            return not self._in_block(index)
-        return where == "anywhere" or not self._text[index + 1].isspace()
-
-    def _in_block(self, index: int, *, or_at_its_start: bool = False) -> bool:
-        unit = self._at[index]
-        block = bisect_right(self._block_starts, unit) - 1
-        if block < 0 or unit >= self._block_ends[block]:
-            return False
-        return or_at_its_start or unit > self._block_starts[block]
+        ahead = [one for one in self._entities if one.offset + one.length > self._at[start]]
+        if len(ahead) <= MAX_ENTITIES:
+            return furthest
+        index = bisect_left(self._at, ahead[MAX_ENTITIES].offset)
+        return min(furthest, index) if index > start else furthest
 
     def _between_clusters(self, start: int, furthest: int) -> int:
-        for end in range(furthest, max(start, furthest - _LONGEST_CLUSTER), -1):
-            if not self._joins(end):
-                return end
-        return furthest
+        ends = range(furthest, max(start, furthest - _LONGEST_CLUSTER), -1)
+        return next((end for end in ends if not self._joins(end)), furthest)
 
     def _joins(self, index: int) -> bool:
         """Tell whether the character at `index` belongs to the one before it."""

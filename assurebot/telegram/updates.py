@@ -7,31 +7,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Literal
 
-from telegram import CallbackQuery, Message, MessageEntity
+from telegram import Message, MessageEntity
 
 from assurebot.turns.intake import Arrival
-from assurebot.values import OWNER, Event, EventKind, Person, Place, TextPart, untrusted
+from assurebot.values import OWNER, Event, Person, Place, TextPart, untrusted
 
 ALLOWED_UPDATES = (
-    "message",
-    "edited_message",
-    "channel_post",
-    "edited_channel_post",
-    "business_connection",
-    "business_message",
-    "edited_business_message",
-    "inline_query",
-    "chosen_inline_result",
-    "callback_query",
-    "message_reaction",
-    "my_chat_member",
-    "chat_member",
-    "chat_join_request",
-    "poll_answer",
-    "stopped_message_generation",
+    *("message", "edited_message", "channel_post", "edited_channel_post"),
+    *("business_connection", "business_message", "edited_business_message"),
+    *("inline_query", "chosen_inline_result", "callback_query", "message_reaction"),
+    *("my_chat_member", "chat_member", "chat_join_request"),
+    *("poll_answer", "stopped_message_generation"),
 )
 """Every kind that carries a person: each passes the gate, and a stranger's is recorded."""
 
@@ -46,22 +34,42 @@ class Self:
     username: str
 
 
+_CHAT_KINDS: Mapping[str, Literal["private", "group", "channel", "none"]] = {
+    "private": "private",
+    "group": "group",
+    "supergroup": "group",
+    "channel": "channel",
+}
+
+
 def arrival(raw: Raw, me: Self, now: datetime) -> Arrival:
     """Find who caused an update, by ids alone; whatever shape it has, this does not raise."""
     text = json.dumps(raw, separators=(",", ":"))
-    if "\\ud" in text:  # perhaps half of a surrogate pair, which nothing can store
-        raw = _sound(raw)
+    raw = _sound(raw, text)
     what = next((key for key in raw if key != "update_id"), "nothing")
     body = _object(raw, what)
     message = _object(body, "message") if what == "callback_query" else body
     chat = _object(message, "chat")
-    sender = _sender(body)
-    chat_id, user_id = _number(chat, "id"), _number(sender, "id")
-    kind = _chat_kind(chat.get("type"))
-    if what == "stopped_message_generation" and kind == "private":
-        user_id = chat_id  # it names no sender; in private both are the same number
-    names = (sender.get(name) for name in ("first_name", "last_name"))
+    chat_id, kind = _number(chat, "id"), _CHAT_KINDS.get(str(chat.get("type")), "none")
+    sender = _sender(what, body, chat)
+    user_id, name = _number(sender, "id"), _name(sender)
     key = _key(what, raw, body, chat_id)
+
+    def read() -> Event | None:
+        if user_id is None or chat_id is None:
+            return None
+        thread = _number(message, "message_thread_id") if message.get("is_topic_message") else None
+        event = Event(
+            source="telegram",
+            key=key,
+            kind="unsupported",
+            actor=Person(user_id=user_id, name=name),
+            place=Place(chat_id=chat_id, thread_id=thread, private=kind == "private"),
+            received_at=now,
+            message_id=_number(message, "message_id"),
+        )
+        return _read(event, what, body, me)
+
     return Arrival(
         source="telegram",
         key=key,
@@ -71,22 +79,17 @@ def arrival(raw: Raw, me: Self, now: datetime) -> Arrival:
         user_id=user_id,
         chat_id=chat_id,
         chat_kind=kind,
-        name=" ".join(str(name) for name in names if name),
-        read=partial(_read, body, what, key, me, now),
+        name=name,
+        read=read,
     )
 
 
-def _sound(value: Any) -> Any:
-    """Return the same structure with lone surrogates replaced."""
-    match value:
-        case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case dict():
-            return {_sound(key): _sound(each) for key, each in value.items()}
-        case list():
-            return [_sound(each) for each in value]
-        case _:
-            return value
+def _sound(raw: Raw, text: str) -> Raw:
+    """Replace halves of surrogate pairs, which nothing can store."""
+    if "\\ud" in text:
+        whole = json.dumps(raw, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        raw = json.loads(whole.decode("utf-16", "replace"))
+    return raw
 
 
 def _object(source: Raw, name: str) -> Raw:
@@ -94,28 +97,23 @@ def _object(source: Raw, name: str) -> Raw:
     return value if isinstance(value, dict) else {}
 
 
-def _sender(body: Raw) -> Raw:
+def _sender(what: str, body: Raw, chat: Raw) -> Raw:
     """Return the person; whoever speaks as a chat (channel, anonymous admin) is none."""
+    if what == "stopped_message_generation" and chat.get("type") == "private":
+        return chat  # it names no sender; in private both are the same
     if body.get("sender_chat") or body.get("actor_chat"):
         return {}
     return _object(body, "from") or _object(body, "user")
 
 
+def _name(sender: Raw) -> str:
+    names = (sender.get(name) for name in ("first_name", "last_name"))
+    return " ".join(str(name) for name in names if name)
+
+
 def _number(source: Raw, name: str) -> int | None:
     value = source.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _chat_kind(kind: object) -> Literal["private", "group", "channel", "none"]:
-    match kind:
-        case "private":
-            return "private"
-        case "group" | "supergroup":
-            return "group"
-        case "channel":
-            return "channel"
-        case _:
-            return "none"
 
 
 def _key(what: str, raw: Raw, body: Raw, chat_id: int | None) -> str:
@@ -130,91 +128,43 @@ def _key(what: str, raw: Raw, body: Raw, chat_id: int | None) -> str:
     return f"update:{raw.get('update_id')}"
 
 
-def _read(body: Raw, what: str, key: str, me: Self, now: datetime) -> Event | None:
+def _read(event: Event, what: str, body: Raw, me: Self) -> Event | None:
+    """Complete an event that has who, where and when."""
     match what:
         case "message":
-            return _message(Message.de_json(dict(body), None), key, me, now)
-        case "edited_message":
-            message = Message.de_json(dict(body), None)
-            if not _addressed(message, me):
-                return None
-            return _event(message, "unsupported", key, now, "an edited message")
-        case "callback_query":
-            return _press(CallbackQuery.de_json(dict(body), None), key, now)
+            return _message(event, Message.de_json(dict(body), None), me)
+        case "edited_message" if _addressed(Message.de_json(dict(body), None), me):
+            return replace(event, parts=(TextPart(text="an edited message"),))
+        case "callback_query" if press := body.get("data"):
+            return replace(event, kind="press", press=str(press))
         case "stopped_message_generation":
-            chat = body["chat"]
-            return Event(
-                source="telegram",
-                key=key,
-                kind="command",
-                actor=Person(user_id=chat["id"], name=chat.get("first_name", "")),
-                place=Place(chat_id=chat["id"]),
-                received_at=now,
-                command="stop",
-            )
+            return replace(event, kind="command", command="stop")
         case _:
             return None
 
 
-def _press(query: CallbackQuery, key: str, now: datetime) -> Event | None:
-    if query.message is None or not query.data:
-        return None
-    thread = getattr(query.message, "message_thread_id", None)
-    private = query.message.chat.type == "private"
-    return Event(
-        source="telegram",
-        key=key,
-        kind="press",
-        actor=Person(user_id=query.from_user.id, name=query.from_user.full_name),
-        place=Place(chat_id=query.message.chat.id, thread_id=thread, private=private),
-        received_at=now,
-        press=query.data,
-        message_id=query.message.message_id,
-    )
-
-
-def _message(message: Message, key: str, me: Self, now: datetime) -> Event | None:
+def _message(event: Event, message: Message, me: Self) -> Event | None:
     if not _addressed(message, me):
         return None
-    text = message.text or message.caption or ""
     command = _command(message, me)
     if command is not None:
         name, rest = command
-        return replace(_event(message, "command", key, now, rest), command=name)
+        parts = (TextPart(text=rest),) if rest else ()
+        return replace(event, kind="command", command=name, parts=parts)
+    text = message.text or message.caption
     attachment = _attachment(message)
     if not text:
         if attachment is None and message.api_kwargs:
             attachment = "a message of a newer kind"
-        return None if attachment is None else _event(message, "unsupported", key, now, attachment)
-    event = _event(message, "message", key, now, _without_mention(text, me))
-    parts = list(event.parts)
-    if message.forward_origin is not None:
-        parts = [TextPart(text=text, label=untrusted("forwarded message"))]
-    quoted = _quoted(message, me)
-    if quoted is not None:
-        parts.insert(0, quoted)
+        return replace(event, parts=(TextPart(text=attachment),)) if attachment else None
+    if message.forward_origin is None:
+        own = TextPart(text=_without_mention(text, me))
+    else:
+        own = TextPart(text=text, label=untrusted("forwarded message"))
+    found = [_quoted(message, me), own]
     if attachment is not None:
-        parts.append(TextPart(text=f"(With {attachment}, which cannot be read yet.)"))
-    return replace(event, parts=tuple(parts))
-
-
-def _event(message: Message, kind: EventKind, key: str, now: datetime, text: str) -> Event:
-    person = message.from_user
-    if person is None:
-        raise ValueError("an accepted message without a sender")
-    thread = message.message_thread_id if message.is_topic_message else None
-    return Event(
-        source="telegram",
-        key=key,
-        kind=kind,
-        actor=Person(user_id=person.id, name=person.full_name),
-        place=Place(
-            chat_id=message.chat.id, thread_id=thread, private=message.chat.type == "private"
-        ),
-        received_at=now,
-        parts=(TextPart(text=text),) if text else (),
-        message_id=message.message_id,
-    )
+        found.append(TextPart(text=f"(With {attachment}, which cannot be read yet.)"))
+    return replace(event, kind="message", parts=tuple(filter(None, found)))
 
 
 def _addressed(message: Message, me: Self) -> bool:
@@ -232,10 +182,10 @@ def _addressed(message: Message, me: Self) -> bool:
 def _command(message: Message, me: Self) -> tuple[str, str] | None:
     """Return a command's name and the words after it; forwarded commands are only text."""
     text = message.text or ""
-    first = message.entities[0] if message.entities else None
-    if first is None or first.type != MessageEntity.BOT_COMMAND or first.offset != 0:
+    if not message.entities or message.forward_origin is not None:
         return None
-    if message.forward_origin is not None:
+    first = message.entities[0]
+    if first.type != MessageEntity.BOT_COMMAND or first.offset != 0:
         return None
     name, _, target = text[1 : first.length].partition("@")
     if target and target.lower() != me.username.lower():

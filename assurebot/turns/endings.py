@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 
 import structlog
@@ -28,6 +28,20 @@ async def patiently(write: Callable[[], Awaitable[None]], disk_seconds: float) -
         except StoreUnwell as error:
             log.warning("a turn waits for the disk", error=str(error))
             await asyncio.sleep(disk_seconds)
+
+
+async def carried_out(commit: Coroutine[None, None, None]) -> None:
+    """Commit, and do what follows from it, even if that is cancelled meanwhile.
+
+    A commit cannot be called back. If it holds, it was there before what was to stop it.
+    """
+    task = asyncio.create_task(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if task.exception() is not None:
+            raise
 
 
 def trace_of(stored: StoredEvent, owner: int) -> Trace:
@@ -104,14 +118,7 @@ class Endings:
         async def commit() -> None:
             self._outbox.push(await self._store.finish(event_id, ending), drafts)
 
-        task = asyncio.create_task(commit())
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # A commit cannot be called back. If it holds, the event ended before it was stopped.
-            await asyncio.wait({task})
-            if task.exception() is not None:
-                raise
+        await carried_out(commit())
 
     async def _pieces(
         self, text: str, event: Event, buttons: tuple[Button, ...], preview: Preview | None

@@ -10,7 +10,7 @@ from typing import Literal
 
 import structlog
 
-from assurebot.errors import ChatError
+from assurebot.errors import ChatError, ChatUnavailable
 from assurebot.guard.access import SHARED_USERS, Access, Verdict
 from assurebot.ports import AuditLog, Chat, Incoming, Redact, Store
 from assurebot.turns.outbox import Outbox
@@ -76,6 +76,7 @@ class Intake:
         self._told: list[float] = []
         self._known: set[str] = set()
         self._left: dict[int, float] = {}
+        self._stuck: set[int] = set()
 
     async def take(self, arrivals: Sequence[Arrival], *, offset: int | None = None) -> None:
         """Refuse or store what arrived, in one commit with the edge's new offset, then start it.
@@ -129,8 +130,10 @@ class Intake:
         stranger = arrival.user_id is not None and arrival.user_id not in known
         if verdict.leave and arrival.chat_id is not None:
             await self._leave(arrival.chat_id)
+            did = "could not leave" if arrival.chat_id in self._stuck else "left"
             await self._tell_owner(
-                f"🚪 I left chat {arrival.chat_id}, where I met {who}: it is not in ALLOWED_CHATS.",
+                f"🚪 I {did} chat {arrival.chat_id}, where I met {who}: "
+                "it is not in ALLOWED_CHATS.",
                 f"user {arrival.user_id}" if stranger else f"chat {arrival.chat_id}",
             )
         elif stranger:
@@ -162,10 +165,13 @@ class Intake:
         target = f"chat:{chat_id}"
         seq = await self._audit.intent(AuditEntry(type="send", action="leave", target=target))
         outcome, failure = "ok", None
+        self._stuck.discard(chat_id)
         try:
             await self._chat.leave(chat_id)
         except ChatError as error:
             outcome, failure = "failed", str(error)
+            if isinstance(error, ChatUnavailable):  # else it is in there no more
+                self._stuck.add(chat_id)
         await self._audit.record(
             AuditEntry(
                 type="send",

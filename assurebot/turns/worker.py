@@ -24,7 +24,7 @@ from assurebot.errors import (
     StoreUnwell,
 )
 from assurebot.ports import AuditLog, Chat, Clock, Incoming, Redact, Store
-from assurebot.turns.endings import Endings, patiently, trace_of
+from assurebot.turns.endings import Endings, carried_out, patiently, trace_of
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.preview import Preview
@@ -123,14 +123,15 @@ class Worker:
         Args:
             stored: The event.
             preview: Where its answer shows while it grows.
-            cut: A note with which to end it at once, because it was stopped.
+            cut: A note with which to end a turn at once, because it was stopped. What is no turn
+                is short and has no words to remember: it is done to its end.
         """
         starts, errors = stored.starts, stored.errors
         while True:
             try:
                 if starts >= MAX_STARTS or errors >= MAX_ERRORS:
                     await self._bury(stored, f"{errors} errors, {starts} starts")
-                elif cut is not None:
+                elif cut is not None and stored.event.kind == "message":
                     await self._cut_short(stored, preview, cut)
                 else:
                     await self._attempt(stored, preview)
@@ -249,10 +250,15 @@ class Worker:
                 received_at=event.received_at,
                 continues=pressed.event.id,
             )
-            note = "It was tried again already."
-            for fresh in await self._store.add([incoming]):
-                self._submit(fresh)
-                note = "Trying again."
+            taken: list[StoredEvent] = []
+
+            async def take() -> None:
+                taken.extend(await self._store.add([incoming]))
+                for fresh in taken:
+                    self._submit(fresh)
+
+            await carried_out(take())
+            note = "Trying again." if taken else "It was tried again already."
         try:
             await self._chat.acknowledge(event.key.removeprefix("press:"), note)
         except ChatError as error:

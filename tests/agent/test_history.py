@@ -93,6 +93,8 @@ def past(number: int, *messages: Message, minutes: float = 0) -> Exchange:
         ),
         ((user("x"), gave("a"), said("y")), (user("x"), said("y"))),
         ((user("x"), said(""), user("y")), (user("x"), user("y"))),
+        ((UserMessage(parts=()), said("z"), user("x")), (user("x"),)),
+        ((user("x"), said("z"), user(" ")), (user("x"), said("z"))),
     ],
 )
 def test_orphans_are_mended(broken: tuple[Message, ...], mended: tuple[Message, ...]) -> None:
