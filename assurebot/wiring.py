@@ -224,6 +224,7 @@ def _poller(base: Open, outbox: Outbox, runner: Runner) -> Poller:
         source=base.chat,
         intake=intake,
         store=base.store,
+        audit=base.audit,
         clock=base.clock,
         commands=COMMANDS,
         times=base.parts.poll,

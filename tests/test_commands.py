@@ -35,12 +35,18 @@ async def test_every_command_is_answered(tmp_path: Path, command: str, contains:
 
 
 async def test_commands_are_registered(tmp_path: Path) -> None:
-    """Clients show the list of commands."""
+    """Clients show the list of commands; what changes at Telegram is on record before it does."""
     async with running(tmp_path) as world:
         (commands,) = world.telegram.world.commands.values()
         assert [each["command"] for each in commands] == [
             *("start", "help", "new", "clear", "stop", "panic", "resume", "status", "model"),
             "whoami",
+        ]
+        await world.stop()
+        lines = world.audit(type="send", action="prepare")
+        assert [(line["phase"], line.get("result")) for line in lines] == [
+            ("intent", None),
+            ("result", "ok"),
         ]
 
 

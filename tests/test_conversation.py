@@ -244,7 +244,8 @@ async def test_answer_grows_in_drafts(tmp_path: Path) -> None:
         drafts = world.telegram.drafts(42)
         assert len(drafts) >= 3
         assert all(draft.can_stop and answer.text.startswith(draft.text) for draft in drafts)
-        (evidence,) = (line["evidence"] for line in world.audit(type="send", result="ok"))
+        sent = world.audit(type="send", result="ok", target="chat:42")
+        (evidence,) = (line["evidence"] for line in sent)
         # The last one is counted before it leaves, and the end of the answer may cut it off.
         counted = [f"message:{answer.message_id} drafts:{len(drafts) + cut}" for cut in (0, 1)]
         assert evidence in counted

@@ -96,6 +96,9 @@ async def test_model_that_stays_down_is_told_and_can_be_tried_again(tmp_path: Pa
         assert world.telegram.toast(query) == "Trying again."
         assert world.telegram.toast(second) == "It was tried again already."
         assert world.texts() == [answer.text, again.text, "more"]
+        await world.stop()
+        notes = [line["phase"] for line in world.audit(type="send", action="acknowledge")]
+        assert notes == ["intent", "result", "intent", "result"]
 
 
 async def test_trying_again_repeats_no_effect(tmp_path: Path) -> None:

@@ -19,10 +19,12 @@ from assurebot.errors import (
     ChatUnavailable,
     StoreError,
 )
-from assurebot.ports import Clock, Store
+from assurebot.ports import AuditLog, Clock, Store
 from assurebot.telegram.updates import ALLOWED_UPDATES, Self, arrival
+from assurebot.turns.effects import effect
 from assurebot.turns.intake import Intake
 from assurebot.turns.outbox import LONGEST_BAN_SECONDS
+from assurebot.values import AuditEntry
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +66,7 @@ class UpdateSource(Protocol):
         ...
 
     async def prepare(self, commands: Sequence[tuple[str, str]]) -> None:
-        """Get ready for polling."""
+        """Take a webhook away, which would keep updates from us, and register the commands."""
         ...
 
     async def updates(
@@ -83,6 +85,7 @@ class Poller:
         source: UpdateSource,
         intake: Intake,
         store: Store,
+        audit: AuditLog,
         clock: Clock,
         commands: Sequence[tuple[str, str]],
         times: PollTimes,
@@ -90,6 +93,7 @@ class Poller:
         self._source = source
         self._intake = intake
         self._store = store
+        self._audit = audit
         self._clock = clock
         self._commands = commands
         self._times = times
@@ -142,7 +146,9 @@ class Poller:
         if self._me is None:
             self._offset = await self._store.offset()
             user_id, username = await self._source.identify()
-            await self._source.prepare(self._commands)
+            preparing = AuditEntry(type="send", action="prepare", target="telegram")
+            async with effect(self._audit, preparing):
+                await self._source.prepare(self._commands)
             self._me = Self(user_id=user_id, username=username)
         # The first poll asks for an answer at once, so that readiness does not wait for a message.
         wait = self._times.wait if self._trouble is None else 0

@@ -13,6 +13,7 @@ import structlog
 from assurebot.errors import ChatError, ChatUnavailable
 from assurebot.guard.access import SHARED_USERS, Access, Verdict
 from assurebot.ports import AuditLog, Chat, Incoming, Redact, Store
+from assurebot.turns.effects import effect
 from assurebot.turns.outbox import Outbox
 from assurebot.values import AuditEntry, Event, Piece, Place, StoredEvent, Trace
 
@@ -162,27 +163,15 @@ class Intake:
             return
         self._left = {chat: at for chat, at in self._left.items() if now - at < MINUTE}
         self._left[chat_id] = now
-        target = f"chat:{chat_id}"
-        seq = await self._audit.intent(AuditEntry(type="send", action="leave", target=target))
-        outcome, failure = "ok", None
         self._stuck.discard(chat_id)
+        leaving = AuditEntry(type="send", action="leave", target=f"chat:{chat_id}")
         try:
-            await self._chat.leave(chat_id)
-        except ChatError as error:
-            outcome, failure = "failed", str(error)
-            if isinstance(error, ChatUnavailable):  # else it is in there no more
-                self._stuck.add(chat_id)
-        await self._audit.record(
-            AuditEntry(
-                type="send",
-                phase="result",
-                closes=seq,
-                action="leave",
-                target=target,
-                result=outcome,
-                error=failure,
-            )
-        )
+            async with effect(self._audit, leaving):
+                await self._chat.leave(chat_id)
+        except ChatUnavailable:
+            self._stuck.add(chat_id)
+        except ChatError as error:  # it is in there no more
+            log.info("a chat was not left", reason=str(error))
 
 
 def _denied(arrival: Arrival, verdict: Verdict) -> AuditEntry:

@@ -11,6 +11,7 @@ import structlog
 
 from assurebot.errors import AuditError, ChatError, ChatUnavailable
 from assurebot.ports import AuditLog, Chat, Renderer
+from assurebot.turns.effects import effect
 from assurebot.turns.outbox import Outbox
 from assurebot.values import AuditEntry, Piece, Place, Trace
 
@@ -153,16 +154,6 @@ class Preview:
             self.message_id = await self._chat.send(self._place, edit)
             return
         target = f"chat:{self._place.key}"
-        seq = await self._audit.intent(
-            AuditEntry(type="send", trace=self._trace, action="preview", target=target)
-        )
-        outcome = "failed"
-        try:
+        entry = AuditEntry(type="send", trace=self._trace, action="preview", target=target)
+        async with effect(self._audit, entry):
             self.message_id = await self._chat.send(self._place, piece)
-            outcome = "ok"
-        finally:
-            await self._audit.record(
-                AuditEntry(
-                    type="send", phase="result", closes=seq, trace=self._trace, result=outcome
-                )
-            )

@@ -24,6 +24,7 @@ from assurebot.errors import (
     StoreUnwell,
 )
 from assurebot.ports import AuditLog, Chat, Clock, Incoming, Redact, Store
+from assurebot.turns.effects import effect
 from assurebot.turns.endings import Endings, carried_out, patiently, trace_of
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
@@ -31,6 +32,7 @@ from assurebot.turns.preview import Preview
 from assurebot.values import (
     OWNER,
     AssistantMessage,
+    AuditEntry,
     Button,
     Event,
     Exchange,
@@ -259,8 +261,16 @@ class Worker:
 
             await carried_out(take())
             note = "Trying again." if taken else "It was tried again already."
+        answer = AuditEntry(
+            type="send",
+            trace=trace_of(stored, self._owner.chat_id),
+            action="acknowledge",
+            target=f"chat:{event.place.key}",
+            text=note,
+        )
         try:
-            await self._chat.acknowledge(event.key.removeprefix("press:"), note)
+            async with effect(self._audit, answer):
+                await self._chat.acknowledge(event.key.removeprefix("press:"), note)
         except ChatError as error:
             log.info("a press was not acknowledged", reason=str(error))
         await self._endings.end(stored, "", action=f"press: {note}")
