@@ -12,8 +12,20 @@ COPY assurebot /src/assurebot
 RUN cp -r /src/assurebot "$(/opt/assurebot/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
  && /opt/assurebot/bin/python -m compileall -q /opt/assurebot/lib
 
+# The Python of the embedded box. Only what it is made of is copied: other changes do not build it.
+FROM ${BASE_IMAGE} AS component
+COPY requirements-build.lock /
+RUN python3 -m venv /opt/build \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes -r /requirements-build.lock
+COPY assurebot/__init__.py assurebot/errors.py /src/assurebot/
+COPY assurebot/sandbox/__init__.py assurebot/sandbox/component.py /src/assurebot/sandbox/
+COPY assurebot/sandbox/guest /src/assurebot/sandbox/guest
+RUN cd /src \
+ && /opt/build/bin/python -c 'from pathlib import Path; from assurebot.sandbox.component import build; build(Path("/component"))'
+
 FROM ${BASE_IMAGE}
 COPY --from=packages /opt/assurebot /opt/assurebot
+COPY --from=component /component /opt/assurebot/share/assurebot
 ENV PATH=/opt/assurebot/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/nonexistent \
     PYTHONDONTWRITEBYTECODE=1 \

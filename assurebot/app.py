@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 import structlog
 
 from assurebot import __version__
+from assurebot.agent.jobs import SettledSandbox
 from assurebot.audit.log import JsonlAudit
 from assurebot.errors import (
     AuditError,
@@ -25,6 +27,7 @@ from assurebot.errors import (
 from assurebot.guard.redact import Redactor
 from assurebot.ports import Check, Clock
 from assurebot.providers.pricing import Prices
+from assurebot.sandbox.probes import SelfTest
 from assurebot.server.site import Site
 from assurebot.settings import Settings
 from assurebot.store.database import SqlStore
@@ -32,7 +35,7 @@ from assurebot.store.folder import held, make_private
 from assurebot.telegram.client import TelegramClient
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.runner import Runner
-from assurebot.values import AuditEntry, Piece, Place, Trace
+from assurebot.values import AuditEntry, BoxStanding, Piece, Place, Trace
 from assurebot.wiring import Core, Open, Parts, model_chain, price_problems
 
 __all__ = ["Parts", "serve"]
@@ -87,6 +90,7 @@ class _Program:
         self._owner = Place(chat_id=settings.owner)
         self._started = self._clock.now()
         self._full = asyncio.Event()
+        self._outbox: Outbox | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
@@ -114,6 +118,8 @@ class _Program:
                 raise ConfigError(f"DATA_DIR: {error}") from error
             await self._record_start(audit, store)
             stack.push_async_callback(self._record_stop, audit)
+            box = await self._open_box(stack, audit, store)
+            site.notes = {"box": lambda: _named(box.standing)}
             base = Open(
                 settings=settings,
                 parts=self._parts,
@@ -123,6 +129,7 @@ class _Program:
                 chat=chat,
                 audit=audit,
                 store=store,
+                box=box,
             )
             site.checks = await self._start_services(stack, services, base, prices)
             await stop.wait()
@@ -144,6 +151,54 @@ class _Program:
         except (AuditError, OSError) as error:
             raise ConfigError(f"AUDIT_LOG_PATH: the audit log cannot be opened: {error}") from error
         return audit
+
+    async def _open_box(
+        self, stack: AsyncExitStack, audit: JsonlAudit, store: SqlStore
+    ) -> SettledSandbox:
+        """Have the box open and test itself, beside everything else."""
+        instance = await store.fact("instance")
+        if instance is None:
+            instance = secrets.token_hex(8)
+            with suppress(StoreError):  # a full disk: then what this run leaves is not swept later
+                await store.set_fact("instance", instance)
+
+        async def tell(test: SelfTest | None, standing: BoxStanding) -> None:
+            try:
+                await self._tell_box(audit, store, test, standing)
+            except (AuditError, StoreError) as error:
+                log.warning("the box's self-test could not be recorded", reason=str(error))
+
+        box = self._parts.box(
+            self._settings,
+            instance=instance,
+            scratch=self._settings.data_dir / "boxes",
+            on_standing=tell,
+        )
+        return await stack.enter_async_context(box)
+
+    async def _tell_box(
+        self, audit: JsonlAudit, store: SqlStore, test: SelfTest | None, standing: BoxStanding
+    ) -> None:
+        """Record how a self-test went; tell the owner of one that failed."""
+        log.info("box", grade=standing.grade, backend=standing.backend, reason=standing.reason)
+        if test is None:
+            return
+        failed = "; ".join(f"{probe.name}: {probe.seen}" for probe in test.failed)
+        await audit.record(
+            AuditEntry(
+                type="sandbox",
+                action="self-test",
+                target=standing.backend,
+                result="failed" if failed else "ok",
+                evidence=f"{len(test.probes) - len(test.failed)} of {len(test.probes)} probes",
+                error=failed or None,
+            )
+        )
+        if failed:
+            text = f"⚠️ The box is closed ({standing.backend}): {standing.reason}"
+            rows = await store.say(self._owner, [Piece(text=text)], Trace())
+            if self._outbox is not None:  # else it finds them when it begins
+                self._outbox.push(rows)
 
     async def _tell_full(self, chat: TelegramClient, audit: JsonlAudit) -> None:
         """Tell the owner of a full disk: the one send that is allowed without an intent."""
@@ -205,6 +260,7 @@ class _Program:
         provider = model_chain(base, prices)
         stack.push_async_callback(provider.aclose)
         core = Core(base, provider, prices)
+        self._outbox = core.outbox
 
         async def start(name: str, run: Coroutine[None, None, None]) -> None:
             await stack.enter_async_context(_service(services, name, run))
@@ -218,6 +274,12 @@ class _Program:
         stack.push_async_callback(_drain, core.runner, core.outbox, grace)
         await start("poller", core.poller.run())
         return core.checks
+
+
+def _named(box: BoxStanding) -> str:
+    if box.grade is None:
+        return "closed"
+    return f"{box.grade}, with network: not held by configuration" if box.network else box.grade
 
 
 def _told(site: Site, stop: asyncio.Event) -> Callable[[str], None]:

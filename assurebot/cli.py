@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from assurebot import __version__
-from assurebot.errors import AuditError, ConfigError, DataHeld
+from assurebot.errors import AuditError, ConfigError, DataHeld, SandboxError
 
 EXIT_OK, EXIT_CRASH, EXIT_CONFIG, EXIT_HELD = 0, 1, 2, 3
 """Exit codes, as the README names them; 1 also means that a check found something wrong."""
@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AuditError as error:
         print(f"assurebot audit: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    except SandboxError as error:
+        print(f"assurebot sandbox: {error}", file=sys.stderr)
+        return EXIT_CRASH
     except KeyboardInterrupt:  # `run` and `demo` take the signal themselves
         return EXIT_INTERRUPTED
 
@@ -69,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
     _add_audit(commands)
+    _add_sandbox(commands)
     return parser
 
 
@@ -84,6 +88,18 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tail.add_argument("-n", "--lines", type=_count, default=20)
     tail.add_argument("file", nargs="?", type=Path, help="default: AUDIT_LOG_PATH")
     tail.set_defaults(run=_tail)
+
+
+def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sandbox = commands.add_parser("sandbox", help="look at the box for code").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    status = sandbox.add_parser("status", help="say which box there is, or why there is none")
+    status.set_defaults(run=_sandbox, test=False)
+    test = sandbox.add_parser("test", help="try everything that the box promises")
+    test.set_defaults(run=_sandbox, test=True)
+    build = sandbox.add_parser("build", help="make the Python of the embedded box, once")
+    build.set_defaults(run=_sandbox_build)
 
 
 def _count(text: str) -> int:
@@ -217,6 +233,35 @@ def _tail(arguments: argparse.Namespace) -> int:
     path, _ = _audit_settings(arguments.file)
     for line in tail(path, arguments.lines):
         print(line)
+    return EXIT_OK
+
+
+def _sandbox(arguments: argparse.Namespace) -> int:
+    import secrets
+    import tempfile
+
+    from assurebot.boxes import box_of, report
+    from assurebot.logs import configure_logs
+    from assurebot.settings import SandboxSettings, load_part
+
+    settings = load_part(SandboxSettings, os.environ)
+    configure_logs("ERROR", "console", str)
+
+    async def look(scratch: str) -> bool:
+        box = box_of(settings, instance=secrets.token_hex(8), scratch=Path(scratch))
+        async with box:
+            good, lines = await report(box, test=arguments.test)
+        print(*lines, sep="\n")
+        return good
+
+    with tempfile.TemporaryDirectory(prefix="assurebot-box-") as scratch:
+        return EXIT_OK if asyncio.run(look(scratch)) else EXIT_CRASH
+
+
+def _sandbox_build(_arguments: argparse.Namespace) -> int:
+    from assurebot.sandbox.component import build
+
+    print(build())
     return EXIT_OK
 
 

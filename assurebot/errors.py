@@ -85,6 +85,18 @@ class ToolError(AssureBotError):
     """A tool could not do it; the text is for the model, and the loop goes on."""
 
 
+class SandboxError(AssureBotError):
+    """A program could not be run in a box; what the program itself does is never an error."""
+
+
+class SandboxUnavailable(SandboxError):
+    """It never ran: no box, no such language, no room; the text says what would help."""
+
+
+class SandboxLost(SandboxError):
+    """The box went away while it ran: what it did is unknown, and gone with the box."""
+
+
 class StoreError(AssureBotError):
     """The store could not read or write; nothing of the transaction was kept."""
 
@@ -95,6 +107,10 @@ class StoreUnwell(StoreError):
 
 class AlreadyEnded(StoreError):
     """The event was ended before: nothing must be said twice."""
+
+
+class BlobLost(StoreError):
+    """Stored bytes are not there any more."""
 
 
 class AuditError(AssureBotError):

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from assurebot.values import (
     AuditEntry,
+    BoxFile,
+    BoxStanding,
     Entity,
     Event,
     Exchange,
@@ -22,6 +24,8 @@ from assurebot.values import (
     Person,
     Piece,
     Place,
+    Program,
+    RunResult,
     Step,
     StoredEvent,
     ToolSpec,
@@ -94,6 +98,8 @@ class ToolOutput:
 
     text: str
     label: str | None = None
+    files: tuple[BoxFile, ...] = ()
+    """For the chat, with the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +111,38 @@ class ToolContext:
     trace: Trace
 
 
+OnOutput = Callable[[str], None]
+"""Told what a program printed so far, both streams as they came; not for keeping."""
+
+
+class Sandbox(Protocol):
+    """A box for untrusted programs: nothing that they do reaches anything outside of it.
+
+    Each program gets a box of its own that is thrown away with all it holds. It finds its input
+    files, and nothing else, in the folder that it starts in; that folder and the temporary one are
+    all it can write. Its standard input is empty. It has no network unless `standing.network`.
+    Everything that comes out is hostile: text is decoded with replacement, names are cleaned to
+    one component, only regular files come out, and each count and size has its limit.
+    """
+
+    async def run(self, program: Program, on_output: OnOutput | None = None) -> RunResult:
+        """Run a program to its end, or to its limits.
+
+        It and all that it started are gone when this returns, and when it is cancelled. A program
+        that fails, is killed, runs too long or prints too much is a result.
+
+        Raises:
+            SandboxUnavailable: It never ran; busy, closed, a language that is not there.
+            SandboxLost: The box went away in between, with the engine for instance.
+        """
+        ...
+
+    @property
+    def standing(self) -> BoxStanding:
+        """What box it is, or why there is none."""
+        ...
+
+
 class Chat(Protocol):
     """Messages to people. One call is one request; pacing and retries are the caller's.
 
@@ -113,10 +151,11 @@ class Chat(Protocol):
         ChatRejected: Refused for good.
     """
 
-    async def send(self, place: Place, piece: Piece) -> int:
+    async def send(self, place: Place, piece: Piece, media: Sequence[bytes] = ()) -> int:
         """Send a message (or write it into `piece.replaces`) and return its message id.
 
-        A message to be replaced that is gone is sent anew. Link previews are always off.
+        A message to be replaced that is gone is sent anew. Link previews are always off. `media`
+        holds the bytes of `piece.media`; of an album the id of its first message is returned.
         """
         ...
 
@@ -188,6 +227,7 @@ class Ending:
 
     Attributes:
         error: Why it is dead; `None` means done.
+        pieces: What to send. Blobs of the event that none of them names are forgotten.
         steps: Steps not stored yet.
         buttons: (button id, kind) pairs that the pieces carry; a press finds the event by them,
             and may go on from its steps, which are then kept.
@@ -271,6 +311,21 @@ class Store(Protocol):
         self, place: Place, pieces: Sequence[Piece], trace: Trace, *, once: str | None = None
     ) -> tuple[OutboxRow, ...]:
         """Commit messages that answer no event; with `once` only the first time with this name."""
+        ...
+
+    async def keep(self, event_id: int, files: Sequence[BoxFile]) -> tuple[int, ...]:
+        """Store bytes that an answer to the event may carry; return their blob ids in order.
+
+        They are forgotten with the event's ending unless it names them, and once they are sent.
+        """
+        ...
+
+    async def blobs(self, ids: Sequence[int]) -> tuple[bytes, ...]:
+        """Return stored bytes, in this order.
+
+        Raises:
+            BlobLost: One is not there any more.
+        """
         ...
 
     async def unsent(self) -> tuple[OutboxRow, ...]:

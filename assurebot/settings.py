@@ -14,17 +14,24 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from assurebot.errors import ConfigError
-from assurebot.values import ModelRef
+from assurebot.values import BoxLimits, ModelRef
 from assurebot.variables import (
+    CLOSED_PREFIXES,
     DEFAULT_MODELS,
     ApiKey,
     BotToken,
     ChainKey,
+    Cpus,
+    EngineUrl,
+    Flag,
     GroupIds,
     Host,
+    ImageName,
     ModelName,
     Prices,
     ProviderName,
+    RuntimeName,
+    Size,
     Url,
     UserIds,
     model_ref,
@@ -77,7 +84,46 @@ class AuditSettings(_Given):
     )
 
 
-class Settings(AuditSettings, BotSettings):
+class SandboxSettings(_Given):
+    """Where programs run (`assurebot sandbox`)."""
+
+    sandbox_enabled: Flag = _setting("`false`: no code is run at all", True, shown="`true`")
+    sandbox_backend: Annotated[
+        Literal["auto", "docker", "embedded"], one_of("auto", "docker", "embedded")
+    ] = _setting(
+        "`auto` takes the best box that passes its self-test; `docker`, `embedded`", "auto"
+    )
+    sandbox_image: ImageName = _setting(
+        "Image of the boxes (`make sandbox-image`); it is never pulled", "assurebot-sandbox"
+    )
+    sandbox_runtime: RuntimeName | None = _setting(
+        "OCI runtime of the boxes, such as `runsc` (gVisor)", shown="the engine's"
+    )
+    sandbox_pool: Annotated[int, whole(0, 50)] = _setting(
+        "Boxes kept waiting, about 15 MiB each", 4
+    )
+    sandbox_network: Annotated[Literal["none", "bridge"], one_of("none", "bridge")] = _setting(
+        "`bridge` gives programs the network; then *Boxed* is not held, and it says so", "none"
+    )
+    sandbox_memory: Size = _setting("Memory of one box", 512 << 20, shown="`512m`")
+    sandbox_cpus: Cpus = _setting("Processors of one box", 1.0, shown="`1`")
+    sandbox_timeout_ms: Annotated[int, whole(100, 3_600_000)] = _setting(
+        "Milliseconds that a program may take", 60_000
+    )
+    docker_host: EngineUrl = _setting(
+        "A container engine with Docker's API, over unix, tcp or TLS",
+        "unix:///var/run/docker.sock",
+    )
+    docker_tls_verify: Flag = _setting("TLS to the engine", False, shown="`false`")
+    docker_cert_path: Path | None = _setting("Folder of `ca.pem`, `cert.pem` and `key.pem` for it")
+
+    @property
+    def box_limits(self) -> BoxLimits:
+        """What one program may use."""
+        return BoxLimits(seconds=self.sandbox_timeout_ms / 1000, memory_bytes=self.sandbox_memory)
+
+
+class Settings(AuditSettings, SandboxSettings, BotSettings):
     """Everything that can be set. `load_settings` makes it; nothing in it changes."""
 
     allowed_users: UserIds = Field(
@@ -191,11 +237,15 @@ def load_part(part: type[_Part], environ: Mapping[str, str]) -> _Part:
     """Read only the settings of `part`, for a command that needs no others.
 
     Raises:
-        ConfigError: As in `load_settings`, but unknown names are let pass.
+        ConfigError: As in `load_settings`; of the unknown names only those that begin like one
+            of its own are told.
     """
-    read, problems = _read(part, _given(environ))
-    if read is None:
-        raise ConfigError(*problems)
+    given, names = _given(environ), _names(part)
+    begun = tuple({f"{name.partition('_')[0]}_" for name in names}.intersection(CLOSED_PREFIXES))
+    strange = unknown([name for name in given if name.startswith(begun)], _names(Settings))[1]
+    read, problems = _read(part, given)
+    if read is None or strange:
+        raise ConfigError(*strange, *problems)
     return read
 
 

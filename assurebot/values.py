@@ -120,6 +120,110 @@ class Trace:
     user: int | None = None
 
 
+# --- programs in the box ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxFile:
+    """A file that goes into the box or comes out of it; `name` is one path component."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxLimits:
+    """What one program may use; a box grants at most its own limits, whatever is asked for.
+
+    Attributes:
+        seconds: Wall-clock time.
+        output_bytes: Of standard output, and the same again of standard error.
+        file_bytes: Of all files that come out together.
+    """
+
+    seconds: float = 60.0
+    memory_bytes: int = 512 << 20
+    output_bytes: int = 1 << 20
+    file_bytes: int = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """Something untrusted to be run.
+
+    Attributes:
+        language: One of the box's languages, or a usual other name of it.
+        source: The code, taken literally.
+        argv: A command of the box instead of `language` and `source`; no shell reads it.
+        files: What it finds in its working folder.
+    """
+
+    language: str = ""
+    source: str = ""
+    argv: tuple[str, ...] = ()
+    files: tuple[BoxFile, ...] = ()
+    limits: BoxLimits = BoxLimits()
+
+
+RunOutcome = Literal["ok", "failed", "timeout", "out_of_memory", "output_limit"]
+Grade = Literal["A+", "A", "C"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What became of a program; one that fails is a result like any other.
+
+    Attributes:
+        exit_code: As a shell gives it: 128 and the signal's number where a signal ended it.
+        stdout, stderr: Decoded with replacement; `*_cut` tells that there was more.
+        files: New and changed files of its working folder, as far as the limits let them out.
+        files_left: How many more there were.
+        path_changes: Files made, changed or removed in its working folder.
+        seconds: How long it ran.
+        served: From a waiting box, from one made for it, or after a wait for a free place.
+    """
+
+    outcome: RunOutcome
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
+    stdout_cut: bool = False
+    stderr_cut: bool = False
+    files: tuple[BoxFile, ...] = ()
+    files_left: int = 0
+    path_changes: int = 0
+    seconds: float = 0.0
+    backend: str = ""
+    grade: Grade
+    served: Literal["warm", "cold", "queued"] = "cold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxStanding:
+    """What box there is, or why there is none.
+
+    Attributes:
+        grade: `None` while it is closed; then `reason` says why, and what would open it.
+        network: Programs reach the network, by configuration.
+    """
+
+    backend: str = ""
+    grade: Grade | None = None
+    languages: tuple[str, ...] = ()
+    network: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file on its way to a chat; its bytes are in the store under `blob`."""
+
+    blob: int
+    name: str
+    size: int
+    kind: Literal["photo", "document"] = "document"
+
+
 # --- messages with a model --------------------------------------------------------------------
 
 
@@ -145,13 +249,17 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """What a call came to. `failed` covers refusals and errors; `label` is that of the content."""
+    """What a call came to. `failed` covers refusals and errors; `label` is that of the content.
+
+    `files` go to the chat with the answer.
+    """
 
     call_id: str
     name: str
     text: str
     failed: bool = False
     label: str = OWNER
+    files: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +440,7 @@ class Piece:
     """One message as it will be sent: at most 4096 UTF-16 units and 100 entities.
 
     Attributes:
+        media: Files instead of text: one alone, or 2 to 10 of one kind as an album.
         replaces: A message of ours that this piece is written into instead of a new one.
         fallback: It was rewritten as plain text because the first form was refused.
     """
@@ -342,6 +451,7 @@ class Piece:
     reply_to: int | None = None
     replaces: int | None = None
     fallback: bool = False
+    media: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

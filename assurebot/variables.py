@@ -39,6 +39,9 @@ WATCHED_PREFIXES = ("TELEGRAM_", "OPENAI_", "ANTHROPIC_", "DATABASE_", "AI_")
 NEAR = 2
 """How many letters may differ when one name must be a typo of the other."""
 
+MIN_BOX_BYTES, MAX_BOX_BYTES = 64 << 20, 64 << 30
+MIN_CPUS, MAX_CPUS = 0.1, 128.0
+
 MIN_SECRET_CHARS = 8
 """Shorter secrets would not be redacted, so they are not accepted."""
 
@@ -63,6 +66,44 @@ def whole(low: int, high: int) -> BeforeValidator:
         return int(value)
 
     return BeforeValidator(read)
+
+
+def flag(value: str) -> bool:
+    """Read yes or no in the usual words."""
+    words = {"true": True, "1": True, "yes": True, "on": True}
+    words |= {"false": False, "0": False, "no": False, "off": False}
+    if value.lower() not in words:
+        raise ValueError("must be true or false")
+    return words[value.lower()]
+
+
+def size(value: str) -> int:
+    """Read a number of bytes such as `512m` or `2g`."""
+    found = re.fullmatch(r"(\d{1,6})([kmg])b?", value.lower(), re.ASCII)
+    count = 0 if found is None else int(found[1]) << {"k": 10, "m": 20, "g": 30}[found[2]]
+    if not MIN_BOX_BYTES <= count <= MAX_BOX_BYTES:
+        raise ValueError("must be an amount of memory like 512m or 2g, from 64m to 64g")
+    return count
+
+
+def cpus(value: str) -> float:
+    """Read a share of processors such as `0.5` or `2`."""
+    found = re.fullmatch(r"\d{1,3}(\.\d{1,2})?", value, re.ASCII)
+    if not found or not MIN_CPUS <= float(value) <= MAX_CPUS:
+        raise ValueError("must be a number of processors like 0.5 or 2")
+    return float(value)
+
+
+def engine_url(value: str) -> str:
+    """Read where a container engine listens."""
+    if value.startswith("ssh://"):
+        raise ValueError(
+            "must not be ssh://, over which no job can be followed; forward the engine's socket"
+            " with `ssh -L /path/docker.sock:/var/run/docker.sock HOST` and name that"
+        )
+    if not re.fullmatch(r"(unix:///|tcp://|https?://)[!-~]+", value, re.ASCII):
+        raise ValueError("must be like unix:///var/run/docker.sock or tcp://host:2376")
+    return value
 
 
 def one_of(*choices: str) -> BeforeValidator:
@@ -175,6 +216,16 @@ def _edits(one: str, other: str) -> int:
     return row[-1]
 
 
+Flag = Annotated[bool, BeforeValidator(flag)]
+Size = Annotated[int, BeforeValidator(size)]
+Cpus = Annotated[float, BeforeValidator(cpus)]
+EngineUrl = Annotated[str, BeforeValidator(engine_url)]
+ImageName = Annotated[
+    str, matching(r"[A-Za-z0-9][\w./:@-]{0,254}", "must be the name of a container image")
+]
+RuntimeName = Annotated[
+    str, matching(r"[A-Za-z0-9][\w.-]{0,99}", "must be a runtime of the engine, like runsc")
+]
 Url = Annotated[str, BeforeValidator(url)]
 Prices = Annotated[tuple[Decimal, Decimal], BeforeValidator(prices)]
 BotToken = Annotated[

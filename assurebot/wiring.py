@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from assurebot import __version__
+from assurebot.agent.jobs import Jobs, SettledSandbox
 from assurebot.agent.loop import Agent, Limits
 from assurebot.agent.tools.recall import Recall
+from assurebot.agent.tools.run_code import RunCode
 from assurebot.audit.log import JsonlAudit
+from assurebot.boxes import box_of
 from assurebot.errors import ConfigError
 from assurebot.guard.access import Access
 from assurebot.guard.redact import Redactor
@@ -33,6 +37,7 @@ from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.pace import Pace, Rates
 from assurebot.turns.preview import Preview, PreviewTimes
+from assurebot.turns.programs import ProgramRuns
 from assurebot.turns.runner import Runner
 from assurebot.turns.worker import Worker
 from assurebot.values import ModelRef, Place, Trace
@@ -53,6 +58,7 @@ class Parts:
 
     Attributes:
         tools: More tools than the shipped ones.
+        box: Makes the box for programs.
         store: Opens the database.
         audit: Opens the audit log.
         chat: Opens the way to Telegram.
@@ -65,6 +71,7 @@ class Parts:
     """
 
     tools: Sequence[Tool] = ()
+    box: Callable[..., AbstractAsyncContextManager[SettledSandbox]] = box_of
     store: Callable[..., SqlStore] = SqlStore
     audit: Callable[..., JsonlAudit] = JsonlAudit
     chat: Callable[..., TelegramClient] = TelegramClient
@@ -88,6 +95,7 @@ class Open:
     chat: TelegramClient
     audit: JsonlAudit
     store: SqlStore
+    box: SettledSandbox
 
     @property
     def owner(self) -> Place:
@@ -131,6 +139,14 @@ class Core:
             "store": base.store.problem,
             "audit": base.audit.problem,
         }
+        self._jobs = Jobs(
+            sandbox=base.box,
+            audit=base.audit,
+            redact=base.redact,
+            redact_cut=base.redact.cut_off,
+            limits=base.settings.box_limits,
+            network=base.settings.sandbox_network == "bridge",
+        )
         self._commands = self._make_commands()
         self._worker = self._make_worker(provider)
 
@@ -147,6 +163,7 @@ class Core:
             checks=self.checks,
             poll_age=self.poller.age_seconds,
             parse_model=self._usable_model,
+            box=lambda: base.box.standing,
         )
         return ChatCommands(
             store=base.store,
@@ -167,9 +184,18 @@ class Core:
             owner=base.settings.owner,
             disk_seconds=base.parts.disk_seconds,
         )
+        programs = ProgramRuns(
+            jobs=self._jobs,
+            store=base.store,
+            clock=base.clock,
+            endings=endings,
+            owner=base.settings.owner,
+            disk_seconds=base.parts.disk_seconds,
+        )
         return Worker(
-            agent=_agent(base, provider),
+            agent=_agent(base, provider, self._jobs),
             commands=self._commands,
+            programs=programs,
             store=base.store,
             audit=base.audit,
             chat=base.chat,
@@ -231,11 +257,12 @@ def _poller(base: Open, outbox: Outbox, runner: Runner) -> Poller:
     )
 
 
-def _agent(base: Open, provider: Provider) -> Agent:
+def _agent(base: Open, provider: Provider, jobs: Jobs) -> Agent:
     settings = base.settings
+    boxed = (RunCode(jobs),) if settings.sandbox_enabled else ()
     return Agent(
         provider=provider,
-        tools=(Recall(base.store), *base.parts.tools),
+        tools=(Recall(base.store), *boxed, *base.parts.tools),
         audit=base.audit,
         clock=base.clock,
         redact=base.redact,

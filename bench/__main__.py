@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from assurebot.demo.model import ModelServer, echo
+from bench.boxes import boxes
 from bench.growth import growth
 from bench.speed import latency, throughput
 from bench.weight import memory, start
@@ -29,6 +30,7 @@ PARTS: Mapping[str, Part] = {
     "memory": memory,
     "start": start,
     "growth": growth,
+    "boxes": boxes,
 }
 
 
@@ -47,7 +49,8 @@ def _main() -> None:
     arguments = parser.parse_args()
     names = arguments.part or list(PARTS)
     print("Ratios are against a baseline of the same run: a plain bot that asks the same model")
-    print("without delay, through the same SDK, and stores nothing (the twin).")
+    print("without delay, through the same SDK, and stores nothing (the twin); for boxes it is")
+    print("`docker run --rm` and a bare Python.")
     asyncio.run(_measure(names, quick=arguments.quick))
 
 

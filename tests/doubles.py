@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from assurebot.errors import AuditError
-from assurebot.ports import OnText, ToolContext, ToolOutput
-from assurebot.values import AuditEntry, ModelReply, ModelRequest, Step, ToolSpec
+from assurebot.errors import AuditError, SandboxUnavailable
+from assurebot.ports import OnOutput, OnText, ToolContext, ToolOutput
+from assurebot.values import (
+    Attachment,
+    AuditEntry,
+    BoxFile,
+    BoxStanding,
+    ModelReply,
+    ModelRequest,
+    Program,
+    RunResult,
+    Step,
+    ToolSpec,
+)
 
 
 class ListAudit:
@@ -91,17 +102,84 @@ class ListJournal:
 
     Attributes:
         commits: What was stored together, in order.
+        files: What was kept.
     """
 
     def __init__(self) -> None:
         self.commits: list[tuple[Step, ...]] = []
+        self.files: list[BoxFile] = []
 
     async def note(self, *steps: Step) -> None:
         """Keep steps."""
         self.commits.append(steps)
+
+    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
+        """Keep files, numbered from 1."""
+        known = len(self.files)
+        self.files += files
+        return tuple(
+            Attachment(blob=known + n, name=file.name, size=len(file.data))
+            for n, file in enumerate(files, start=1)
+        )
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps as they stand."""
         latest = {step.n: step for commit in self.commits for step in commit}
         return tuple(latest[n] for n in sorted(latest))
+
+
+class FakeSandbox:
+    """Answers programs by a function; without one each is well and prints its own source.
+
+    Attributes:
+        programs: What was run.
+        begun: Set at each run.
+        standing: While its grade is `None` every run is refused with its reason.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Program], RunResult | Exception | Awaitable[RunResult]] | None = None,
+        *,
+        standing: BoxStanding | None = None,
+    ) -> None:
+        self.programs: list[Program] = []
+        self.begun = asyncio.Event()
+        self.standing = standing or BoxStanding(
+            backend="fake", grade="A", languages=("python", "bash")
+        )
+        self._run = run
+
+    async def run(self, program: Program, on_output: OnOutput | None = None) -> RunResult:
+        """Give the function's answer; raise it if it is an error, await it if it takes time."""
+        if self.standing.grade is None:
+            raise SandboxUnavailable(self.standing.reason)
+        self.programs.append(program)
+        self.begun.set()
+        result = self._plain(program) if self._run is None else self._run(program)
+        if isinstance(result, Exception):
+            raise result
+        if not isinstance(result, RunResult):
+            result = await result
+        if on_output is not None:
+            on_output(result.stdout + result.stderr)
+        return result
+
+    async def chosen(self) -> BoxStanding:
+        """Tell the standing, which is known at once."""
+        return self.standing
+
+    def close(self, reason: str) -> None:
+        """Refuse from now on."""
+        self.standing = BoxStanding(reason=reason)
+
+    def _plain(self, program: Program) -> RunResult:
+        return RunResult(
+            outcome="ok",
+            exit_code=0,
+            stdout=program.source or " ".join(program.argv),
+            backend=self.standing.backend,
+            grade=self.standing.grade or "A",
+            served="warm",
+        )

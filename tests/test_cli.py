@@ -45,7 +45,7 @@ async def assurebot(*arguments: str, code: str = "", **environ: str) -> AsyncIte
 
 async def ending(process: Process) -> tuple[int | None, str, str]:
     """Wait for the end; return exit code, output and errors."""
-    async with asyncio.timeout(LIMIT_SECONDS + 10):
+    async with asyncio.timeout(LIMIT_SECONDS + 50):
         output, errors = await process.communicate()
     return process.returncode, output.decode(), errors.decode()
 
@@ -212,3 +212,35 @@ async def test_tail_takes_no_negative_number() -> None:
     """It is told as argparse tells it."""
     code, _, errors = await outcome("audit", "tail", "-n", "-3")
     assert (code, "must be a whole number, 0 or more" in errors) == (2, True)
+
+
+NO_ENGINE = "unix:///nowhere/docker.sock"
+
+
+@pytest.mark.usefixtures("component")
+async def test_sandbox_says_which_box_there_is() -> None:
+    """`status` names the grade of each box or why there is none; exit 1 without any."""
+    code, said, told = await outcome("sandbox", "status", DOCKER_HOST=NO_ENGINE)
+    engine, embedded = said.splitlines()
+    assert (code, embedded, told) == (0, "embedded: grade C, python", "")
+    assert engine.startswith(f"docker: no container engine answers at {NO_ENGINE}; start Docker")
+    only = {"DOCKER_HOST": NO_ENGINE, "SANDBOX_BACKEND": "docker"}
+    code, said, told = await outcome("sandbox", "status", **only)
+    assert (code, said.splitlines(), told) == (1, [engine], "")
+
+
+@pytest.mark.usefixtures("component")
+async def test_sandbox_test_tries_every_promise() -> None:
+    """`test` has a line for each probe and each case of the contract, all of them ok."""
+    code, said, told = await outcome("sandbox", "test", SANDBOX_BACKEND="embedded")
+    first, *lines = said.splitlines()
+    assert (code, first, told) == (0, "embedded: grade C, python", "")
+    assert {line[:8] for line in lines} == {"ok      "}
+    assert len(lines) > 30
+
+
+async def test_sandbox_settings_are_checked() -> None:
+    """A misspelt setting of the box is told by name, as at the start of the bot."""
+    code, said, told = await outcome("sandbox", "status", SANDBOX_RUNTIM="runsc")
+    assert (code, said) == (2, "")
+    assert "SANDBOX_RUNTIM is no setting of this version: is SANDBOX_RUNTIME meant?" in told

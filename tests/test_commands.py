@@ -40,7 +40,7 @@ async def test_commands_are_registered(tmp_path: Path) -> None:
         (commands,) = world.telegram.world.commands.values()
         assert [each["command"] for each in commands] == [
             *("start", "help", "new", "clear", "stop", "panic", "resume", "status", "model"),
-            "whoami",
+            *("run", "python", "js", "ts", "bash", "whoami"),
         ]
         await world.stop()
         lines = world.audit(type="send", action="prepare")

@@ -8,7 +8,7 @@ import random
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from assurebot.settings import Settings, load_settings
 from assurebot.telegram.poller import PollTimes
 from assurebot.turns.pace import Rate, Rates
 from assurebot.turns.preview import PreviewTimes
+from tests.doubles import FakeSandbox
 from tests.scripts import LIMIT_SECONDS
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ def quick(**fields: Any) -> Parts:
         "preview": QUICK_PREVIEW,
         "poll": QUICK_POLL,
         "disk_seconds": 0.2,
+        "box": lambda *_, **__: nullcontext(FakeSandbox()),
     }
     return Parts(**{**given, **fields})
 

@@ -19,6 +19,8 @@ from assurebot.ports import AuditLog, Clock, OnText, Provider, Redact, Tool, Too
 from assurebot.values import (
     OWNER,
     AssistantMessage,
+    Attachment,
+    BoxFile,
     Event,
     Message,
     ModelRef,
@@ -66,14 +68,19 @@ class Journal(Protocol):
         """Store steps in one commit, over those with the same number."""
         ...
 
+    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
+        """Store files that shall go to the chat with the answer."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A finished turn: what to say, what to remember, and the steps not stored yet."""
+    """A finished turn: what to say and send, what to remember, and the steps not stored yet."""
 
     text: str
     messages: tuple[Message, ...]
     steps: tuple[Step, ...]
+    files: tuple[Attachment, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +115,21 @@ class _Talk:
         self.tokens += reply.usage.input_tokens + reply.usage.output_tokens
         if reply.message.text:
             self.texts.append(reply.message.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keeping:
+    """Keeps one tool call in the journal of its turn."""
+
+    talk: _Talk
+    step: ToolStep
+
+    async def begin(self) -> None:
+        await self.talk.journal.note(*self.talk.unsaved, self.step)
+        self.talk.unsaved.clear()
+
+    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
+        return await self.talk.journal.keep(files)
 
 
 class Agent:
@@ -217,15 +239,11 @@ class Agent:
             return refused(call, INTERRUPTED)
         if number >= self._limits.steps:
             return refused(call, "not run: the turn's limit of steps is reached")
-
-        async def begin() -> None:
-            await talk.journal.note(*talk.unsaved, ToolStep(n=number, call=call))
-            talk.unsaved.clear()
-
         event = talk.turn.event
         trace = replace(talk.turn.trace, step=number)
         context = ToolContext(place=event.place, actor=event.actor, trace=trace)
-        return await self._tools.settle(call, context, talk.label, begin)
+        kept = _Keeping(talk=talk, step=ToolStep(n=number, call=call))
+        return await self._tools.settle(call, context, talk.label, kept)
 
 
 def _outcome(talk: _Talk, reply: ModelReply) -> Outcome:
@@ -239,6 +257,10 @@ def _outcome(talk: _Talk, reply: ModelReply) -> Outcome:
         replace(message, native=None) if isinstance(message, AssistantMessage) else message
         for message in talk.own
     )
+    results = (r for m in talk.own if isinstance(m, ToolMessage) for r in m.results)
     return Outcome(
-        text="\n\n".join([*talk.texts, *notices]), messages=messages, steps=tuple(talk.unsaved)
+        text="\n\n".join([*talk.texts, *notices]),
+        messages=messages,
+        steps=tuple(talk.unsaved),
+        files=tuple(file for result in results for file in result.files),
     )

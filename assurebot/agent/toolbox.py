@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import time
 from asyncio import CancelledError, current_task, timeout
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from assurebot.errors import ToolError
 from assurebot.guard.policy import decide
 from assurebot.ports import AuditLog, Redact, Tool, ToolContext, ToolOutput
-from assurebot.values import AuditEntry, Decision, ToolCall, ToolResult, ToolSpec, Trace
+from assurebot.values import (
+    Attachment,
+    AuditEntry,
+    BoxFile,
+    Decision,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Trace,
+)
+
+
+class Keeping(Protocol):
+    """How a call is kept while it runs."""
+
+    async def begin(self) -> None:
+        """Commit that it was begun."""
+        ...
+
+    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
+        """Store what it made for the chat."""
+        ...
 
 
 class Toolbox:
@@ -35,7 +57,7 @@ class Toolbox:
         call: ToolCall,
         context: ToolContext,
         label: str,
-        begin: Callable[[], Awaitable[None]],
+        kept: Keeping,
     ) -> ToolResult:
         """Bring a call to its result: refuse it by policy, or run it.
 
@@ -43,7 +65,7 @@ class Toolbox:
             call: What the model asks for.
             context: Where and for whom.
             label: That of the turn, which most results share.
-            begin: Commits that the call was begun; awaited before the intent is recorded.
+            kept: Commits that the call was begun, before the intent is recorded, and its files.
 
         Raises:
             AuditError, StoreError: It could not be recorded, and so was not run.
@@ -52,7 +74,7 @@ class Toolbox:
         decision = decide(call, None if tool is None else tool.spec)
         if decision.verdict != "allow" or tool is None:
             return await self._refuse(call, decision, context.trace)
-        await begin()
+        await kept.begin()
         output, failure = await self._run(tool, call, context, decision.rule)
         if failure is not None:
             return refused(call, self._redact(failure))
@@ -62,6 +84,7 @@ class Toolbox:
             name=call.name,
             text=_cut(self._redact(output.text), tool.spec.result_chars),
             label=label if own == "turn" else own,
+            files=await kept.keep(output.files) if output.files else (),
         )
 
     async def _refuse(self, call: ToolCall, decision: Decision, trace: Trace) -> ToolResult:
@@ -99,6 +122,9 @@ class Toolbox:
             outcome = "ok"
         except ToolError as error:
             outcome, failure = "failed", str(error)
+        except CancelledError:
+            outcome = "cancelled"
+            raise
         except TimeoutError:
             outcome, failure = "timeout", f"no end after {tool.spec.timeout_seconds:g} s"
         finally:

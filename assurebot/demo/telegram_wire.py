@@ -89,7 +89,8 @@ async def read_params(request: web.Request) -> tuple[bytes, Json]:
 
 
 def _upload(field: FileField) -> Upload:
-    return Upload(name=field.filename, content=field.file.read())
+    with field.file as file:
+        return Upload(name=field.filename, content=file.read())
 
 
 def _parse(params: Json) -> Json:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from assurebot.demo.model import chatty
 from assurebot.demo.tour_chat import Write, chat
-from assurebot.demo.tour_steps import STEPS, Finding, Step, tour_script
-from assurebot.demo.tour_world import DaemonDown, Stage, World
+from assurebot.demo.tour_findings import Finding, Step
+from assurebot.demo.tour_steps import STEPS, tour_script
+from assurebot.demo.tour_world import BOX_PREFIXES, DaemonDown, Stage, World
 from assurebot.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ AssureBot demo: a tour of the real program. No account is needed.
 
   real      the program, as a process of its own; its database and audit log in
             a temporary folder; the Telegram and Anthropic client libraries;
-            HTTP over sockets of this machine; SIGKILL
+            HTTP over sockets of this machine; SIGKILL; the box for code
   stand-in  Telegram's servers, the people who write, and the language model
 """
 
@@ -92,6 +93,13 @@ def _is_setting(name: str) -> bool:
 
 
 def _about_keys(given: Sequence[str], *, real: bool) -> str:
+    boxes = ", ".join(name for name in given if name.startswith(BOX_PREFIXES))
+    given = [name for name in given if not name.startswith(BOX_PREFIXES)]
+    about = _about_others(given, real=real)
+    return f"{about} Used for the box: {boxes}." if boxes else about
+
+
+def _about_others(given: Sequence[str], *, real: bool) -> str:
     if not given:
         return "Nothing leaves this machine. The environment holds no setting of the program."
     names = ", ".join(given)

@@ -18,6 +18,7 @@ Write = Callable[[str], None]
 
 QUIT = frozenset({"/quit", "/exit"})
 PROMPT = "you> "
+SHOWING = ("sendMessage", "sendMessageDraft", "sendPhoto", "sendDocument", "sendMediaGroup")
 
 
 class Keyboard:
@@ -72,6 +73,9 @@ class Screen:
 
     def _finish(self, message: SentMessage) -> None:
         text = plain(message.text)
+        if message.file is not None:
+            size = f"{len(message.file.content)} bytes"
+            text = f"[{message.file.kind} {plain(message.file.name)}, {size}]"
         if self._shown and not text.startswith(self._shown):
             self._write("\n")  # it was shown otherwise than it ended: show it again, whole
             self._shown = ""
@@ -92,7 +96,7 @@ async def chat(stage: Stage, descriptor: int, write: Write) -> None:
     owner = stage.telegram.person(OWNER)
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        for method in ("sendMessage", "sendMessageDraft"):
+        for method in SHOWING:
             stack.callback(stage.telegram.on_call(method, screen.on_call, "after"))
         loop.add_reader(descriptor, keyboard.read)
         stack.callback(loop.remove_reader, descriptor)

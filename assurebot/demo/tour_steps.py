@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from assurebot.demo.model import Ask, Call, Script, Turn
 from assurebot.demo.telegram_chats import SentMessage
+from assurebot.demo.tour_box import run_in_a_box
+from assurebot.demo.tour_findings import Finding, Step, count, found
 from assurebot.demo.tour_world import OWNER, STRANGER, Facts, Stage
 
 STREAMED = (
@@ -58,39 +58,6 @@ def tour_script() -> Script:
         return Turn(text=HELD, chunk_seconds=0.01, fault="stall")
 
     return script
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What a step saw, whether all of it was right, and which audit lines it is about."""
-
-    observed: str
-    ok: bool
-    seqs: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A promise, and how it is tried."""
-
-    title: str
-    expected: str
-    play: Callable[[Stage], Awaitable[Finding]]
-
-
-def found(seen: Iterable[tuple[str, bool]], lines: Iterable[Facts]) -> Finding:
-    """Put observations together; each is right or not."""
-    pairs = list(seen)
-    return Finding(
-        observed=", ".join(words if right else f"{words} (wrong)" for words, right in pairs),
-        ok=all(right for _, right in pairs),
-        seqs=tuple(line["seq"] for line in lines),
-    )
-
-
-def count(number: int, what: str, right: int) -> tuple[str, bool]:
-    """Observe a number that must be `right`."""
-    return f"{number} {what}{'' if number == 1 else 's'}", number == right
 
 
 async def _message(stage: Stage, after: int, contains: str = "") -> SentMessage | None:
@@ -277,6 +244,11 @@ STEPS: tuple[Step, ...] = (
         title="/stop ends a model that loops",
         expected=f"stopped within {STOP_SECONDS:g} s, and no model request after that",
         play=stop_a_loop,
+    ),
+    Step(
+        title="Code runs in a throw-away box, or it does not run",
+        expected="a picture from grade A; Python alone from grade C; else a refusal",
+        play=run_in_a_box,
     ),
     Step(
         title="The audit verifies, and one changed byte is found",

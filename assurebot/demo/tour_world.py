@@ -27,7 +27,9 @@ OWNER, STRANGER = 11, 66
 """The people of the tour, by Telegram id."""
 
 KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
-"""All that the program gets of the environment; no setting is among them."""
+"""All that the program gets of the environment; no setting is among them, but those of the box."""
+
+BOX_PREFIXES = ("SANDBOX_", "DOCKER_")
 
 START_SECONDS = 40.0
 END_SECONDS = 5.0
@@ -268,7 +270,11 @@ class Stage:
 
 
 def _kept() -> dict[str, str]:
-    return {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT_VARIABLES or (name.startswith(BOX_PREFIXES) and value)
+    }
 
 
 def _home() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -17,10 +17,12 @@ class Site:
 
     Attributes:
         checks: The parts that must be well, by name; `/health` is 200 only if all are.
+        notes: What `/health` tells beside that.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.checks: Mapping[str, Check] = {"start": lambda: "not finished"}
+        self.notes: Mapping[str, Callable[[], str]] = {}
         self._host = host
         self._port = port
 
@@ -62,5 +64,6 @@ class Site:
     async def _health(self, _request: web.Request) -> web.Response:
         said = {name: check() for name, check in self.checks.items()}
         problems = {name: problem for name, problem in said.items() if problem is not None}
-        body = {"status": "unwell" if problems else "ok", "problems": problems}
+        notes = {name: note() for name, note in self.notes.items()}
+        body = {"status": "unwell" if problems else "ok", "problems": problems, **notes}
         return web.json_response(body, status=503 if problems else 200)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,12 +22,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from assurebot.errors import StoreError
 from assurebot.ports import Clock, Counts, Ending, Incoming, Pressed, Spent
-from assurebot.store import facts, folder, history, inbox, outbox
+from assurebot.store import blobs, facts, folder, history, inbox, outbox
 from assurebot.store.schema import migrate
 from assurebot.store.writer import Writer, translated
-from assurebot.values import Exchange, OutboxRow, Piece, Place, Step, StoredEvent, Trace
+from assurebot.values import BoxFile, Exchange, OutboxRow, Piece, Place, Step, StoredEvent, Trace
 
 T = TypeVar("T")
+
+KEPT_FOR_BUTTONS = timedelta(days=7)
+"""So long a *Try again* button goes on from the steps of its turn, and what they made is kept."""
 
 READERS = 2
 """Threads that read; more would wait for the same two cores."""
@@ -126,7 +129,14 @@ class SqlStore:
 
     async def begin_with(self, bot: str) -> None:
         """Take updates of this bot from now on; with another one than before they count anew."""
-        await self._writer.run(lambda c: inbox.begin_with(c, bot))
+        old = self._clock.now() - KEPT_FOR_BUTTONS
+
+        def work(connection: Connection) -> None:
+            inbox.begin_with(connection, bot)
+            inbox.expire(connection, old)
+            blobs.forget(connection)
+
+        await self._writer.run(work)
 
     async def offset(self) -> int | None:
         """See `Store.offset`."""
@@ -166,7 +176,9 @@ class SqlStore:
             if ending.exchange is not None:
                 history.keep(connection, ending.place, ending.exchange)
             outbox.grant(connection, event_id, ending.buttons)
-            return outbox.add(connection, ending.place, ending.pieces, ending.trace)
+            rows = outbox.add(connection, ending.place, ending.pieces, ending.trace)
+            blobs.forget(connection)
+            return rows
 
         return await self._writer.run(work)
 
@@ -197,6 +209,14 @@ class SqlStore:
             return outbox.add(connection, place, pieces, trace)
 
         return await self._writer.run(work)
+
+    async def keep(self, event_id: int, files: Sequence[BoxFile]) -> tuple[int, ...]:
+        """See `Store.keep`."""
+        return await self._writer.run(lambda c: blobs.keep(c, event_id, files))
+
+    async def blobs(self, ids: Sequence[int]) -> tuple[bytes, ...]:
+        """See `Store.blobs`."""
+        return await self._read(lambda c: blobs.read(c, ids))
 
     async def unsent(self) -> tuple[OutboxRow, ...]:
         """See `Store.unsent`."""

@@ -12,7 +12,7 @@ from assurebot.errors import AlreadyEnded
 from assurebot.ports import Incoming, Spent
 from assurebot.store import facts
 from assurebot.store.codec import EVENT, STEP, dump, readable
-from assurebot.store.schema import inbox, spend, steps
+from assurebot.store.schema import blobs, inbox, spend, steps
 from assurebot.values import ModelStep, Step, StoredEvent
 
 NANO = 1_000_000_000
@@ -39,8 +39,9 @@ def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent,
         if row_id is None or item.event is None:
             continue
         if item.continues is not None:
-            taken_over = update(steps).where(steps.c.event_id == item.continues)
-            connection.execute(taken_over.values(event_id=row_id))
+            for table in (steps, blobs):
+                taken_over = update(table).where(table.c.event_id == item.continues)
+                connection.execute(taken_over.values(event_id=row_id))
         added.append(StoredEvent(id=row_id, event=item.event))
     return tuple(added)
 
@@ -57,6 +58,12 @@ def begin_with(connection: Connection, bot: str) -> None:
     facts.put(connection, "offset", None)
     counted = update(inbox).where(inbox.c.source == "telegram", inbox.c.key.not_like("again:%"))
     connection.execute(counted.values(key=inbox.c.id.cast(String) + ":" + inbox.c.key))
+
+
+def expire(connection: Connection, before: datetime) -> None:
+    """Drop what was kept for buttons that nobody pressed; pressed now, they begin anew."""
+    old = select(inbox.c.id).where(inbox.c.state != "open", inbox.c.received_at < before)
+    connection.execute(delete(steps).where(steps.c.event_id.in_(old)))
 
 
 def stored_event(row: RowMapping) -> StoredEvent:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.ports import Pressed
-from assurebot.store import inbox
+from assurebot.store import blobs, inbox
 from assurebot.store.codec import PIECE, TRACE, dump, readable
 from assurebot.store.schema import buttons, outbox
 from assurebot.values import OutboxRow, Piece, Place, Trace
@@ -41,7 +41,9 @@ def unsent(connection: Connection) -> tuple[OutboxRow, ...]:
     """Return the open rows in order; what cannot be read is dead."""
     query = select(outbox).where(outbox.c.state == "open").order_by(outbox.c.id)
     rows = connection.execute(query).mappings().all()
-    return readable(rows, _row, lambda row: drop(connection, row["id"], "it cannot be read"))
+    found = readable(rows, _row, lambda row: drop(connection, row["id"], "it cannot be read"))
+    blobs.forget(connection)
+    return found
 
 
 def _row(row: RowMapping) -> OutboxRow:
@@ -57,8 +59,9 @@ def _row(row: RowMapping) -> OutboxRow:
 
 
 def sent(connection: Connection, row_id: int, message_id: int) -> None:
-    """Mark a row as sent."""
+    """Mark a row as sent; its files need not be kept any longer."""
     _change(connection, row_id, state="sent", message_id=message_id)
+    blobs.forget(connection)
 
 
 def postpone(connection: Connection, row_id: int, tries: int, not_before: datetime) -> None:
@@ -75,8 +78,9 @@ def rewrite(connection: Connection, row_id: int, pieces: Sequence[Piece]) -> tup
 
 
 def drop(connection: Connection, row_id: int, error: str) -> None:
-    """Mark a row as dead."""
+    """Mark a row as dead; its files need not be kept any longer."""
     _change(connection, row_id, state="dead", error=error)
+    blobs.forget(connection)
 
 
 def _change(connection: Connection, row_id: int, **values: object) -> None:

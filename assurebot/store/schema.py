@@ -14,6 +14,7 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -135,9 +136,36 @@ spend = Table(
 )
 Index("spend_at", spend.c.at)
 
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("event_id", RowId, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # a message that outlived its file must not be given another
+)
+Index("blobs_event", blobs.c.event_id)
+
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _run(*statements: str) -> Migration:
+    """Make a migration of the statements of its time: the tables above will move on."""
+
+    def step(connection: Connection) -> None:
+        for statement in statements:
+            connection.execute(text(statement))
+
+    return step
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _run(
+        "CREATE TABLE blobs (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "
+        "event_id INTEGER NOT NULL, data BLOB NOT NULL)",
+        "CREATE INDEX blobs_event ON blobs (event_id)",
+    ),
+)
 """`MIGRATIONS[k]` leads a database from version k + 1 to k + 2."""
 
 VERSION = len(MIGRATIONS) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from assurebot.values import Entity, Piece, Place
 
 CALL_SECONDS = 20.0
 POLL_SLACK_SECONDS = 10.0
+UPLOAD_SECONDS = 300.0
+"""For all files of a message together: the 50 MB that Telegram takes, on a slow line."""
 
 _REFUSALS = (telegram.error.BadRequest, telegram.error.Forbidden, telegram.error.ChatMigrated)
 
@@ -36,7 +39,11 @@ def _translated() -> Iterator[None]:
         raise ChatConflict("another process polls with the same token") from error
     except _REFUSALS as error:
         raise ChatRejected(error.message) from error
+    except TimeoutError as error:
+        raise ChatUnavailable("the time is up", maybe_delivered=True) from error
     except telegram.error.TelegramError as error:
+        if "Too Large" in error.message:  # HTTP 413, which the library counts among network errors
+            raise ChatRejected("too large") from error
         # The text may quote the address that was called, and so the token: give the kind only.
         cause = error.__cause__
         kind = type(error if cause is None else cause).__name__
@@ -49,8 +56,11 @@ class TelegramClient:
     No link previews, no `parse_mode`, and never a string where a file could be meant.
     """
 
-    def __init__(self, token: str, api_url: str | None = None) -> None:
+    def __init__(
+        self, token: str, api_url: str | None = None, *, upload_seconds: float = UPLOAD_SECONDS
+    ) -> None:
         self._token = token
+        self._upload_seconds = upload_seconds
         self._base = (api_url or "https://api.telegram.org").rstrip("/")
 
     async def __aenter__(self) -> Self:
@@ -74,8 +84,12 @@ class TelegramClient:
 
     # --- ports.Chat
 
-    async def send(self, place: Place, piece: Piece) -> int:
+    async def send(self, place: Place, piece: Piece, media: Sequence[bytes] = ()) -> int:
         """See `Chat.send`."""
+        if piece.media:
+            with _translated():
+                async with asyncio.timeout(self._upload_seconds):
+                    return await self._upload(place, piece, media)
         if piece.replaces is not None and await self._edit(place, piece):
             return piece.replaces
         with _translated():
@@ -87,6 +101,30 @@ class TelegramClient:
                 **_content(piece),
             )
         return message.message_id
+
+    async def _upload(self, place: Place, piece: Piece, media: Sequence[bytes]) -> int:
+        photos = piece.media[0].kind == "photo"
+        given: dict[str, Any] = {
+            "message_thread_id": place.thread_id,
+            "reply_to_message_id": piece.reply_to,
+            "allow_sending_without_reply": True,
+            "caption": piece.text or None,
+            "caption_entities": _entities(piece.entities),
+            "read_timeout": self._upload_seconds,  # Telegram works on the last of it
+        }
+        # Bytes in an `InputFile` alone: a string would be looked up as a path, an id or a URL.
+        files = [
+            telegram.InputFile(data, filename=each.name, attach=len(piece.media) > 1)
+            for each, data in zip(piece.media, media, strict=True)
+        ]
+        if len(files) > 1:
+            album = [_item(file, photo=photos) for file in files]
+            return (await self._bot.send_media_group(place.chat_id, album, **given))[0].message_id
+        given["reply_markup"] = _markup(piece)
+        if photos:
+            return (await self._bot.send_photo(place.chat_id, files[0], **given)).message_id
+        given["disable_content_type_detection"] = True
+        return (await self._bot.send_document(place.chat_id, files[0], **given)).message_id
 
     async def _edit(self, place: Place, piece: Piece) -> bool:
         """Tell whether the message to be replaced now shows the piece; it may be gone."""
@@ -177,6 +215,7 @@ def _request(connections: int) -> HTTPXRequest:
         connect_timeout=5.0,
         read_timeout=CALL_SECONDS,
         write_timeout=CALL_SECONDS,
+        media_write_timeout=60.0,
         pool_timeout=5.0,
         httpx_kwargs={"trust_env": False},
     )
@@ -186,11 +225,23 @@ def _entities(entities: Sequence[Entity]) -> list[telegram.MessageEntity]:
     return [telegram.MessageEntity(**asdict(each)) for each in entities]
 
 
-def _content(piece: Piece) -> dict[str, Any]:
+def _item(
+    file: telegram.InputFile, *, photo: bool
+) -> telegram.InputMediaPhoto | telegram.InputMediaDocument:
+    if photo:
+        return telegram.InputMediaPhoto(file)
+    return telegram.InputMediaDocument(file, disable_content_type_detection=True)
+
+
+def _markup(piece: Piece) -> telegram.InlineKeyboardMarkup | None:
     buttons = [telegram.InlineKeyboardButton(b.label, callback_data=b.id) for b in piece.buttons]
+    return telegram.InlineKeyboardMarkup([buttons]) if buttons else None
+
+
+def _content(piece: Piece) -> dict[str, Any]:
     return {
         "text": piece.text,
         "entities": _entities(piece.entities),
-        "reply_markup": telegram.InlineKeyboardMarkup([buttons]) if buttons else None,
+        "reply_markup": _markup(piece),
         "link_preview_options": telegram.LinkPreviewOptions(is_disabled=True),
     }

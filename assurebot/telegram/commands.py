@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +12,7 @@ from assurebot.errors import ConfigError
 from assurebot.ports import Check, Clock, Control, Store
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.worker import Reply
-from assurebot.values import Event, ModelRef, StoredEvent
+from assurebot.values import BoxStanding, Event, ModelRef, Program, StoredEvent
 
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("start", "Say hello"),
@@ -22,6 +24,11 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("resume", "Go on after /panic (owner)"),
     ("status", "How I am"),
     ("model", "Show or choose the model of this chat"),
+    ("run", "Run code: /run LANGUAGE CODE"),
+    ("python", "Run Python (also /py)"),
+    ("js", "Run JavaScript"),
+    ("ts", "Run TypeScript"),
+    ("bash", "Run a shell script (also /sh, /sandbox)"),
     ("whoami", "Your name, id and role"),
 )
 """All there are, as registered with Telegram."""
@@ -29,15 +36,28 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 _LIST = "\n".join(f"/{name} - {meaning}" for name, meaning in COMMANDS)
 
 HELP = f"""\
-Write to me and I answer; the answer appears while it is being made.
+Write to me and I answer; the answer appears while it is being made. Code after `/python`, or
+another of these commands, runs in a throw-away box; its output and pictures come back.
 
 {_LIST}
 
 I answer only to people on the list of my owner. Every message, model call, tool call and answer
 is recorded in a log that `assurebot audit verify` checks."""
 
+RUNS: Mapping[str, str] = {
+    "run": "",
+    "python": "python",
+    "py": "python",
+    "js": "javascript",
+    "ts": "typescript",
+    "bash": "bash",
+    "sh": "bash",
+    "sandbox": "bash",
+}
+"""The commands that run code, and in which language; `/run` is told it."""
+
 FRESH_STARTS = ("new", "clear")
-IN_LANE = (*FRESH_STARTS, "model")
+IN_LANE = (*FRESH_STARTS, "model", *RUNS)
 """These touch the conversation, so they keep their place in it; all others answer at once."""
 
 
@@ -52,6 +72,52 @@ class Facts:
     poll_age: Callable[[], float | None]
     parse_model: Callable[[str], Awaitable[ModelRef]]
     """Raises `ConfigError` with the reason when a model cannot be used."""
+    box: Callable[[], BoxStanding]
+
+
+HOW_TO_RUN = """\
+Write the code after the command, as it is or in a code block:
+
+`/python print(6 * 7)`
+`/run bash echo hello`
+
+It runs in a box of its own that is thrown away afterwards. Files and pictures that it writes into \
+its working folder come back."""
+
+_BLOCK = re.compile(r"(?ms)^(`{3,}) *([\w+#.-]*)[^\n`]*\n(.*?)(?:\n|^)\1[ \t]*$")
+
+
+def code_in(text: str, language: str) -> Program | None:
+    """Find the program in the words of a command; `None` if there is none.
+
+    Args:
+        text: Everything after the command. Of code blocks only what is in them counts, and all
+            of it is taken literally.
+        language: That of the command; where it has none, the first word, or the block's mark
+            where more words stand before the block.
+    """
+    blocks = list(_BLOCK.finditer(text))
+    if blocks:
+        words = text[: blocks[0].start()].split()
+        language = language or (words[0] if len(words) == 1 else blocks[0][2])
+        text = "\n".join(block[3] for block in blocks)
+    elif not language:
+        language, *rest = text.split(maxsplit=1) or [""]
+        text = text[len(language) :].lstrip(" \t") if rest else ""
+    source = text.lstrip("\n")
+    if source[:1].isspace():
+        source = textwrap.dedent(source)
+    if not re.fullmatch(r"[\w+#.-]{1,20}", language) or not source.strip():
+        return None
+    return Program(language=language.lower(), source=source)
+
+
+def _box(box: BoxStanding) -> str:
+    if box.grade is None:
+        return f"Box: closed: {box.reason}"
+    network = ", **with network: not held by configuration**" if box.network else ""
+    better = f". Not better, because {box.reason}" if box.reason else ""
+    return f"Box: grade {box.grade} ({box.backend}){network}: {', '.join(box.languages)}{better}"
 
 
 class ChatCommands:
@@ -82,9 +148,17 @@ class ChatCommands:
         """See `Commands.urgent`."""
         return event.kind == "command" and event.command not in IN_LANE
 
+    def program(self, event: Event) -> Program | None:
+        """See `Commands.program`."""
+        if event.kind != "command" or event.command not in RUNS:
+            return None
+        return code_in(event.text, RUNS[event.command])
+
     async def answer(self, stored: StoredEvent) -> Reply:
         """See `Commands.answer`."""
         command = stored.event.command
+        if command in RUNS:
+            return Reply(text=f"{HOW_TO_RUN}\n\n{_box(self._facts.box())}")
         answer = self._answers.get(command)
         if answer is None:
             return Reply(text="I do not know this command. /help shows what I can do.")
@@ -138,6 +212,7 @@ class ChatCommands:
             f"**AssureBot {self._facts.version}**, up {up}",
             f"Health: {problems or 'all well'}",
             f"Held: {f'by {control.held_by}' if control.held_by else 'no'}",
+            _box(self._facts.box()),
             f"Model here: `{await self._models.get(stored.event.place)}`",
             f"Last poll: {'never' if age is None else f'{age:.0f} s ago'}",
             f"Turns: {running} running, {waiting}",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from telegram import Message, MessageEntity
 
+from assurebot.agent.report import fence_for
 from assurebot.turns.intake import Arrival
 from assurebot.values import OWNER, Event, Person, Place, TextPart, untrusted
 
@@ -190,7 +191,29 @@ def _command(message: Message, me: Self) -> tuple[str, str] | None:
     name, _, target = text[1 : first.length].partition("@")
     if target and target.lower() != me.username.lower():
         return None
-    return name.lower(), text[first.length :].strip()
+    rest = _as_typed(message)[first.length :].rstrip()
+    return name.lower(), re.sub(r"^[ \t]*\n*", "", rest)  # code keeps its first indentation
+
+
+_TYPED = {"code": "`", "bold": "**", "italic": "__", "strikethrough": "~~", "spoiler": "||"}
+"""What clients take for formatting, and away: `__init__` arrives as `init` in italics."""
+
+
+def _as_typed(message: Message) -> str:
+    """Return the text with the signs that clients took for formatting, code blocks in fences."""
+    units = (message.text or "").encode("utf-16-le")
+    marks: list[tuple[int, str]] = []
+    for entity in message.entities:
+        start, end = 2 * entity.offset, 2 * (entity.offset + entity.length)
+        if entity.type == MessageEntity.PRE:
+            fence = fence_for(units[start:end].decode("utf-16-le"))
+            language = entity.language or ""
+            marks += [(start, f"\n{fence}{language}\n"), (end, f"\n{fence}\n")]
+        elif sign := _TYPED.get(entity.type):
+            marks += [(start, sign), (end, sign)]
+    for at, mark in sorted(marks, key=lambda each: each[0], reverse=True):
+        units = units[:at] + mark.encode("utf-16-le") + units[at:]
+    return units.decode("utf-16-le")
 
 
 def _without_mention(text: str, me: Self) -> str:

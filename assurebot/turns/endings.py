@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Sequence
 from dataclasses import replace
 
-import structlog
-
-from assurebot.errors import StoreUnwell
 from assurebot.ports import AuditLog, Ending, Redact, Renderer, Store
+from assurebot.turns.commits import carried_out, patiently
+from assurebot.turns.media import media_pieces
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.preview import Preview, rendered
-from assurebot.values import AuditEntry, Button, Event, Exchange, Piece, Step, StoredEvent, Trace
-
-log = structlog.get_logger(__name__)
+from assurebot.values import (
+    Attachment,
+    AuditEntry,
+    Button,
+    Event,
+    Exchange,
+    Piece,
+    Step,
+    StoredEvent,
+    Trace,
+)
 
 AGAIN = "again"
 """The kind of a *Try again* button."""
-
-
-async def patiently(write: Callable[[], Awaitable[None]], disk_seconds: float) -> None:
-    """Write what happened and is paid for, however long the disk takes: it is not done again."""
-    while True:
-        try:
-            return await write()
-        except StoreUnwell as error:
-            log.warning("a turn waits for the disk", error=str(error))
-            await asyncio.sleep(disk_seconds)
-
-
-async def carried_out(commit: Coroutine[None, None, None]) -> None:
-    """Commit, and do what follows from it, even if that is cancelled meanwhile.
-
-    A commit cannot be called back. If it holds, it was there before what was to stop it.
-    """
-    task = asyncio.create_task(commit)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        if task.exception() is not None:
-            raise
 
 
 def trace_of(stored: StoredEvent, owner: int) -> Trace:
@@ -80,16 +62,18 @@ class Endings:
         *,
         exchange: Exchange | None = None,
         steps: tuple[Step, ...] = (),
+        files: Sequence[Attachment] = (),
         buttons: tuple[Button, ...] = (),
         preview: Preview | None = None,
         error: str | None = None,
         fresh_start: bool = False,
         action: str | None = None,
     ) -> None:
-        """Record and commit an ending, and hand its messages to the outbox."""
+        """Record and commit an ending, and hand its messages to the outbox: text, then files."""
         event = stored.event
         trace = trace_of(stored, self._owner)
-        pieces = await self._pieces(self._redact(text), event, buttons, preview)
+        named = [replace(file, name=self._redact(file.name)) for file in files]
+        pieces = await self._pieces(self._redact(text), event, buttons, preview, named)
         await self._audit.record(
             AuditEntry(
                 type="message",
@@ -121,13 +105,20 @@ class Endings:
         await carried_out(commit())
 
     async def _pieces(
-        self, text: str, event: Event, buttons: tuple[Button, ...], preview: Preview | None
+        self,
+        text: str,
+        event: Event,
+        buttons: tuple[Button, ...],
+        preview: Preview | None,
+        files: Sequence[Attachment],
     ) -> tuple[Piece, ...]:
         pieces = list(await rendered(self._render, text))
-        if not pieces:
-            return ()
-        replaces = None if preview is None else preview.message_id
-        reply_to = None if event.place.private or replaces else event.message_id
-        pieces[0] = replace(pieces[0], reply_to=reply_to, replaces=replaces)
-        pieces[-1] = replace(pieces[-1], buttons=buttons)
+        replaces = None
+        if pieces:
+            replaces = None if preview is None else preview.message_id
+            pieces[-1] = replace(pieces[-1], buttons=buttons)
+        pieces += media_pieces(files)
+        if pieces:
+            reply_to = None if event.place.private or replaces else event.message_id
+            pieces[0] = replace(pieces[0], reply_to=reply_to, replaces=replaces)
         return tuple(pieces)

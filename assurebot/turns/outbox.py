@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from assurebot.errors import AuditError, ChatRejected, ChatUnavailable, StoreError
+from assurebot.errors import AuditError, BlobLost, ChatRejected, ChatUnavailable, StoreError
 from assurebot.ports import AuditLog, Chat, Clock, Store
 from assurebot.turns.pace import Pace
 from assurebot.values import AuditEntry, OutboxRow, Piece, Place, Trace
@@ -112,7 +112,9 @@ class Outbox:
         row = queue[0]
         try:
             await self._wait(row)
-            await self._send(queue)
+            await self._send(queue, await self._media(row.piece))
+        except BlobLost as error:
+            await self._give_up(queue, str(error))
         except (AuditError, StoreError):
             raise
         except Exception:
@@ -128,19 +130,21 @@ class Outbox:
         await asyncio.sleep(max(0.0, self._frozen.pop(row.place.chat_id, 0.0) - now))
         await asyncio.sleep(self._pace.take(row.place.chat_id, private=row.place.private))
 
-    async def _send(self, queue: deque[OutboxRow]) -> None:
+    async def _media(self, piece: Piece) -> tuple[bytes, ...]:
+        return await self._store.blobs([each.blob for each in piece.media]) if piece.media else ()
+
+    async def _send(self, queue: deque[OutboxRow], media: Sequence[bytes]) -> None:
         row = queue[0]
         target = f"chat:{row.place.key}"
+        said = "\n".join(filter(None, [row.piece.text, _listed(row.piece)]))
         seq = await self._audit.intent(
-            AuditEntry(
-                type="send", trace=row.trace, action="message", target=target, text=row.piece.text
-            )
+            AuditEntry(type="send", trace=row.trace, action="message", target=target, text=said)
         )
         message_id: int | None = None
         outcome = "error"
         failure: str | None = "cancelled"
         try:
-            message_id = await self._chat.send(row.place, row.piece)
+            message_id = await self._chat.send(row.place, row.piece, media)
             queue.popleft()  # it has left: from here on nothing may send it again
             outcome, failure = "ok", None
             await self._mark_sent(row.id, message_id)
@@ -181,15 +185,9 @@ class Outbox:
         return " ".join([*parts, f"drafts:{drafts}"] if drafts else parts) or None
 
     async def _refused(self, queue: deque[OutboxRow], reason: str) -> None:
-        """Try once more as plain text; then give up and say so."""
+        """Try once more as plain text, or photos as documents; then give up and say so."""
         row = queue[0]
-        if row.piece.fallback:
-            await self._give_up(queue, reason)
-            return
-        pieces = [
-            Piece(text=piece.text, buttons=row.piece.buttons, fallback=True)
-            for piece in self._plain(row.piece.text)
-        ]
+        pieces = self._plainer(row.piece)
         if not pieces:
             await self._give_up(queue, reason)
             return
@@ -197,16 +195,36 @@ class Outbox:
         queue.popleft()
         queue.extendleft(reversed(rewritten))
 
+    def _plainer(self, piece: Piece) -> list[Piece]:
+        """Return what may be taken where the piece was not; nothing, if that is all there is."""
+        if piece.fallback:
+            return []
+        if not piece.media:
+            plain = self._plain(piece.text)
+            return [Piece(text=p.text, buttons=piece.buttons, fallback=True) for p in plain]
+        documents = tuple(replace(each, kind="document") for each in piece.media)
+        changed = documents != piece.media
+        return [replace(piece, media=documents, fallback=True)] if changed else []
+
     async def _give_up(self, queue: deque[OutboxRow], reason: str) -> None:
         row = queue[0]
         await self._store.drop(row.id, reason)
         queue.popleft()
         log.error("a message could not be delivered", row=row.id, reason=reason)
-        if row.place == self._owner:
-            return
-        notice = Piece(text=f"⚠️ A message to chat {row.place.key} could not be delivered: {reason}")
+        notices = []
+        if row.piece.media:  # where its text arrived, nobody would miss it
+            listed = _listed(row.piece)
+            notices.append((row.place, f"⚠️ These files could not be sent: {reason}\n{listed}"))
+        if row.place != self._owner:
+            text = f"⚠️ A message to chat {row.place.key} could not be delivered: {reason}"
+            notices.append((self._owner, text))
         trace = Trace(event=row.trace.event, turn=row.trace.turn)
-        self.push(await self._store.say(self._owner, [notice], trace))
+        for place, text in notices:
+            self.push(await self._store.say(place, [Piece(text=text)], trace))
+
+
+def _listed(piece: Piece) -> str:
+    return "\n".join(f"{each.name} ({each.size} bytes)" for each in piece.media)
 
 
 def _pause(row: OutboxRow, error: ChatUnavailable) -> float:

@@ -65,6 +65,7 @@ class Preview:
         trace: Trace,
     ) -> None:
         self.text = ""
+        self._whole = False
         self.shown = 0
         self.message_id: int | None = None
         self._chat = chat
@@ -78,9 +79,9 @@ class Preview:
         self._grown = asyncio.Event()
         self._on_its_way = asyncio.Lock()
 
-    def on_text(self, text: str) -> None:
-        """Take the answer so far."""
-        self.text = text
+    def on_text(self, text: str, *, whole: bool = False) -> None:
+        """Take the answer so far; a `whole` one is clean as it stands and shown to its end."""
+        self.text, self._whole = text, whole
         self._grown.set()
 
     @asynccontextmanager
@@ -145,7 +146,8 @@ class Preview:
         return text
 
     async def _piece(self, text: str) -> Piece | None:
-        pieces = await rendered(self._render, self._streaming(text))
+        settled = text if self._whole else self._streaming(text)
+        pieces = await rendered(self._render, settled)
         return pieces[-1] if pieces else None
 
     async def _write(self, piece: Piece) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
@@ -24,23 +24,30 @@ from assurebot.errors import (
     StoreUnwell,
 )
 from assurebot.ports import AuditLog, Chat, Clock, Incoming, Redact, Store
+from assurebot.turns.commits import carried_out, patiently
 from assurebot.turns.effects import effect
-from assurebot.turns.endings import Endings, carried_out, patiently, trace_of
+from assurebot.turns.endings import Endings, trace_of
+from assurebot.turns.media import kept
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.preview import Preview
+from assurebot.turns.programs import ProgramRuns
 from assurebot.values import (
     OWNER,
     AssistantMessage,
+    Attachment,
     AuditEntry,
+    BoxFile,
     Button,
     Event,
     Exchange,
     ModelStep,
     Piece,
     Place,
+    Program,
     Step,
     StoredEvent,
+    ToolStep,
     Trace,
     UserMessage,
     untrusted,
@@ -68,6 +75,10 @@ class Commands(Protocol):
         """Tell whether this one must not wait behind turns."""
         ...
 
+    def program(self, event: Event) -> Program | None:
+        """Return the program that a command asks to run; other commands are answered."""
+        ...
+
     async def answer(self, stored: StoredEvent) -> Reply:
         """Carry a command out."""
         ...
@@ -82,6 +93,9 @@ class _TurnJournal:
     async def note(self, *steps: Step) -> None:
         await patiently(lambda: self.store.note(self.event_id, steps), self.disk_seconds)
 
+    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
+        return await kept(self.store, self.event_id, files, self.disk_seconds)
+
 
 class Worker:
     """Works events; each ends in exactly one commit, whatever happens on the way."""
@@ -91,6 +105,7 @@ class Worker:
         *,
         agent: Agent,
         commands: Commands,
+        programs: ProgramRuns,
         store: Store,
         audit: AuditLog,
         chat: Chat,
@@ -106,6 +121,7 @@ class Worker:
     ) -> None:
         self._agent = agent
         self._commands = commands
+        self._programs = programs
         self._store = store
         self._audit = audit
         self._chat = chat
@@ -129,10 +145,13 @@ class Worker:
                 is short and has no words to remember: it is done to its end.
         """
         starts, errors = stored.starts, stored.errors
+        program = self._commands.program(stored.event)
         while True:
             try:
                 if starts >= MAX_STARTS or errors >= MAX_ERRORS:
                     await self._bury(stored, f"{errors} errors, {starts} starts")
+                elif program is not None:
+                    await self._programs.work(stored, program, preview, cut)
                 elif cut is not None and stored.event.kind == "message":
                     await self._cut_short(stored, preview, cut)
                 else:
@@ -153,6 +172,10 @@ class Worker:
                 await asyncio.sleep(1)
             else:
                 return
+
+    def runs_in_box(self, event: Event) -> bool:
+        """Tell whether the work on an event is that of the box, which has bounds of its own."""
+        return self._commands.program(event) is not None
 
     async def _count(self, stored: StoredEvent, error: str, errors: int) -> int:
         try:
@@ -213,12 +236,19 @@ class Worker:
         else:
             exchange = Exchange(id=stored.id, at=self._clock.now(), messages=outcome.messages)
             await self._endings.end(
-                stored, outcome.text, exchange=exchange, steps=outcome.steps, preview=preview
+                stored,
+                outcome.text,
+                exchange=exchange,
+                steps=outcome.steps,
+                files=outcome.files,
+                preview=preview,
             )
 
     async def _cut_short(self, stored: StoredEvent, preview: Preview, note: str) -> None:
         """End a turn that was stopped: what it had said so far is sent and remembered."""
         said = "\n\n".join(part for part in (self._redact_cut(preview.text), note) if part)
+        steps = await self._store.begin(stored.id)
+        results = [step.result for step in steps if isinstance(step, ToolStep)]
         exchange = Exchange(
             id=stored.id,
             at=self._clock.now(),
@@ -228,7 +258,8 @@ class Worker:
                 AssistantMessage(text=said, label=untrusted("answer") if preview.text else OWNER),
             ),
         )
-        await self._endings.end(stored, said, exchange=exchange, preview=preview)
+        files = [file for result in results if result is not None for file in result.files]
+        await self._endings.end(stored, said, exchange=exchange, files=files, preview=preview)
 
     async def _offer_again(self, stored: StoredEvent, preview: Preview, note: str) -> None:
         """End a turn that the model did not answer; what was done and said before is sent."""

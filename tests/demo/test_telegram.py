@@ -23,6 +23,7 @@ from assurebot.demo.telegram import TelegramServer
 from assurebot.demo.telegram_chats import BOT_ID, SentFile
 from assurebot.values import Button, Entity
 from tests.demo.clients import open_bot
+from tests.pictures import png
 
 OWNER = 11
 
@@ -180,13 +181,13 @@ async def test_files_go_both_ways(server: TelegramServer, bot: Bot) -> None:
     file = await update.message.document.get_file()
     assert bytes(await file.download_as_bytearray()) == b"theirs"
     await bot.send_document(OWNER, b"ours", filename="b.txt", caption="long arguments")
-    await bot.send_photo(OWNER, b"pixels")
+    await bot.send_photo(OWNER, png())
     await bot.send_media_group(OWNER, [InputMediaDocument(b"1"), InputMediaDocument(b"2")])
     document, photo, one, two = server.messages(OWNER)
     assert document.text == "long arguments"
     assert document.file == SentFile(kind="document", name="b.txt", content=b"ours")
     assert photo.file is not None
-    assert (photo.file.kind, photo.file.content) == ("photo", b"pixels")
+    assert (photo.file.kind, photo.file.content) == ("photo", png())
     assert one.album == two.album is not None
     assert [m.file.content for m in (one, two) if m.file] == [b"1", b"2"]
 

@@ -34,7 +34,7 @@ def problems(pieces: tuple[Piece, ...]) -> list[str]:
     for piece in pieces:
         checked = check_text(piece.text, [asdict(one) for one in piece.entities])
         found += [one for one in checked.violations if not TOLERATED.fullmatch(one)]
-        inside_code = piece.entities and piece.entities[0].type == "pre"
+        inside_code = any(one.type == "pre" and one.offset == 0 for one in piece.entities)
         if piece.text != (piece.text.rstrip() if inside_code else piece.text.strip()):
             found.append(f"white space around {piece.text!r}")
     return found

@@ -90,6 +90,24 @@ QUOTED, FORWARDED, MINE = "untrusted:quoted message", "untrusted:forwarded messa
             {"text": "see /help", "entities": command(5, 4)},
             ("message", "", [("see /help", MINE)]),
         ),
+        (
+            {
+                "text": "/sh echo date > init",
+                "entities": [
+                    *command(3),
+                    {"type": "code", "offset": 9, "length": 4},
+                    {"type": "italic", "offset": 16, "length": 4},
+                ],
+            },
+            ("command", "sh", [("echo `date` > __init__", MINE)]),
+        ),
+        (
+            {
+                "text": "/py 😀\nx = '```'\n",
+                "entities": [*command(3), {"type": "pre", "offset": 7, "length": 9}],
+            },
+            ("command", "py", [("😀\n\n````\nx = '```'\n````", MINE)]),
+        ),
         ({"text": "/help"}, ("message", "", [("/help", MINE)])),
         (
             {"text": "/stop", "entities": command(5), "forward_origin": HIDDEN},

@@ -1,0 +1,1 @@
+"""Boxes for untrusted programs: containers, and WebAssembly where there is no engine."""
