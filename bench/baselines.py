@@ -40,8 +40,11 @@ def docker_run(image: str) -> Sequence[str]:
 
 
 def bare_python() -> Sequence[str]:
-    """Return the command that runs the program with no box at all."""
-    return (str(PYTHON), "-c", PRINT)
+    """Return the command that runs the program with no box at all.
+
+    Without `site`: what a machine loads there at every start would flatter the boxes.
+    """
+    return (str(PYTHON), "-S", "-c", PRINT)
 
 
 def timed(command: Sequence[str]) -> Way:

@@ -158,7 +158,7 @@ def _report(found: Found) -> None:
     print(
         f"a pool of {programs.POOL} is full by then. `docker run` has the image of the boxes and is"
     )
-    print(f"hardened like them; the bare Python is {baselines.PYTHON}.")
+    print(f"hardened like them; the bare Python is {baselines.PYTHON} -S.")
     if found.load > (cores := os.cpu_count() or 1):
         print(f"The machine was busy before this began (load {found.load:.0f} on {cores} cores).")
     rows = [_timed(found, RUN), _timed(found, PYTHON)]
