@@ -70,7 +70,8 @@ async def report(box: ChosenSandbox, *, test: bool) -> tuple[bool, list[str]]:
     standing = await box.chosen()
     lines = standing.reason.splitlines()
     if standing.grade is not None:
-        found = f"grade {standing.grade}, {', '.join(standing.languages)}"
+        reach = " with network: not held by configuration" if standing.network else ""
+        found = f"grade {standing.grade}{reach}, {', '.join(standing.languages)}"
         lines.append(f"{standing.backend}: {found}")
     if standing.grade is None or not test:
         return standing.grade is not None, lines

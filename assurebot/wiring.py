@@ -31,6 +31,7 @@ from assurebot.telegram.client import TelegramClient
 from assurebot.telegram.commands import COMMANDS, ChatCommands, Facts
 from assurebot.telegram.poller import Poller, PollTimes
 from assurebot.telegram.render import plain, render
+from assurebot.turns.again import TryAgain
 from assurebot.turns.endings import Endings
 from assurebot.turns.intake import Intake
 from assurebot.turns.models import ModelChoice
@@ -192,13 +193,21 @@ class Core:
             owner=base.settings.owner,
             disk_seconds=base.parts.disk_seconds,
         )
+        again = TryAgain(
+            store=base.store,
+            audit=base.audit,
+            chat=base.chat,
+            endings=endings,
+            owner=base.settings.owner,
+            submit=self.runner.submit,
+        )
         return Worker(
             agent=_agent(base, provider, self._jobs),
             commands=self._commands,
             programs=programs,
+            again=again,
             store=base.store,
             audit=base.audit,
-            chat=base.chat,
             outbox=self.outbox,
             models=self._models,
             clock=base.clock,
@@ -207,7 +216,6 @@ class Core:
             owner=base.owner,
             turn_seconds=base.settings.turn_timeout,
             disk_seconds=base.parts.disk_seconds,
-            submit=self.runner.submit,
         )
 
     def _preview(self, place: Place, trace: Trace) -> Preview:

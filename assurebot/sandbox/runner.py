@@ -3,6 +3,7 @@
 Its text is the container's command, so it needs Python 3.9 of any image and nothing else. The job
 runs as the same user. What keeps it out of here: this process cannot be read or traced, it is
 process 1, which no signal from inside ends, and the job's process has none of its descriptors.
+It is one long file because its text is what is handed over.
 """
 # ruff: noqa: BLE001, PLR2004, PTH102, PTH123, PTH208, S102, S606, SIM115, SLF001, T201
 # (what these rules warn of is the work of this file)

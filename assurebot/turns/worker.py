@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 import structlog
@@ -16,16 +15,15 @@ from assurebot.agent.loop import Agent, Turn
 from assurebot.errors import (
     AlreadyEnded,
     AuditError,
-    ChatError,
     LimitReached,
     ProviderError,
     ProviderUnavailable,
     StoreError,
     StoreUnwell,
 )
-from assurebot.ports import AuditLog, Chat, Clock, Incoming, Redact, Store
-from assurebot.turns.commits import carried_out, patiently
-from assurebot.turns.effects import effect
+from assurebot.ports import AuditLog, Clock, Redact, Store
+from assurebot.turns.again import TryAgain
+from assurebot.turns.commits import patiently
 from assurebot.turns.endings import Endings, trace_of
 from assurebot.turns.media import kept
 from assurebot.turns.models import ModelChoice
@@ -36,9 +34,7 @@ from assurebot.values import (
     OWNER,
     AssistantMessage,
     Attachment,
-    AuditEntry,
     BoxFile,
-    Button,
     Event,
     Exchange,
     ModelStep,
@@ -106,9 +102,9 @@ class Worker:
         agent: Agent,
         commands: Commands,
         programs: ProgramRuns,
+        again: TryAgain,
         store: Store,
         audit: AuditLog,
-        chat: Chat,
         outbox: Outbox,
         models: ModelChoice,
         clock: Clock,
@@ -117,14 +113,13 @@ class Worker:
         owner: Place,
         turn_seconds: float,
         disk_seconds: float,
-        submit: Callable[[StoredEvent], None],
     ) -> None:
         self._agent = agent
         self._commands = commands
         self._programs = programs
+        self._again = again
         self._store = store
         self._audit = audit
-        self._chat = chat
         self._outbox = outbox
         self._models = models
         self._clock = clock
@@ -133,7 +128,6 @@ class Worker:
         self._owner = owner
         self._turn_seconds = turn_seconds
         self._disk_seconds = disk_seconds
-        self._submit = submit
 
     async def work(self, stored: StoredEvent, preview: Preview, cut: str | None = None) -> None:
         """Work an event to its end; only cancelling stops it before.
@@ -193,7 +187,7 @@ class Worker:
                 reply = await self._commands.answer(stored)
                 await self._endings.end(stored, reply.text, fresh_start=reply.fresh_start)
             case "press":
-                await self._press(stored)
+                await self._again.press(stored)
             case "unsupported":
                 await self._endings.end(
                     stored,
@@ -230,9 +224,9 @@ class Worker:
         except LimitReached as error:
             await self._cut_short(stored, preview, f"⏱ I stopped at {error}.")
         except ProviderUnavailable as error:
-            await self._offer_again(stored, preview, f"⚠️ The model cannot be reached: {error}.")
+            await self._again.offer(stored, preview, f"⚠️ The model cannot be reached: {error}.")
         except ProviderError as error:
-            await self._offer_again(stored, preview, f"⚠️ The model did not answer: {error}.")
+            await self._again.offer(stored, preview, f"⚠️ The model did not answer: {error}.")
         else:
             exchange = Exchange(id=stored.id, at=self._clock.now(), messages=outcome.messages)
             await self._endings.end(
@@ -260,51 +254,6 @@ class Worker:
         )
         files = [file for result in results if result is not None for file in result.files]
         await self._endings.end(stored, said, exchange=exchange, files=files, preview=preview)
-
-    async def _offer_again(self, stored: StoredEvent, preview: Preview, note: str) -> None:
-        """End a turn that the model did not answer; what was done and said before is sent."""
-        text = "\n\n".join(part for part in (preview.text, note) if part)
-        button = Button(label="🔁 Try again", id=secrets.token_urlsafe(12))
-        await self._endings.end(stored, text, buttons=(button,), preview=preview)
-
-    async def _press(self, stored: StoredEvent) -> None:
-        """Go on with the event of a *Try again* button; a second press finds it done already."""
-        event = stored.event
-        pressed = await self._store.button(event.press)
-        note = "This button is no longer in use."
-        if pressed is not None and pressed.event.event.actor.user_id == event.actor.user_id:
-            key = f"again:{event.press}"
-            again = replace(pressed.event.event, key=key, received_at=event.received_at)
-            incoming = Incoming(
-                source=event.source,
-                key=key,
-                event=again,
-                raw="",
-                received_at=event.received_at,
-                continues=pressed.event.id,
-            )
-            taken: list[StoredEvent] = []
-
-            async def take() -> None:
-                taken.extend(await self._store.add([incoming]))
-                for fresh in taken:
-                    self._submit(fresh)
-
-            await carried_out(take())
-            note = "Trying again." if taken else "It was tried again already."
-        answer = AuditEntry(
-            type="send",
-            trace=trace_of(stored, self._owner.chat_id),
-            action="acknowledge",
-            target=f"chat:{event.place.key}",
-            text=note,
-        )
-        try:
-            async with effect(self._audit, answer):
-                await self._chat.acknowledge(event.key.removeprefix("press:"), note)
-        except ChatError as error:
-            log.info("a press was not acknowledged", reason=str(error))
-        await self._endings.end(stored, "", action=f"press: {note}")
 
     async def _bury(self, stored: StoredEvent, why: str) -> None:
         log.error("an event is dead", turn=stored.id, why=why)
