@@ -114,6 +114,23 @@ async def test_trying_again_repeats_no_effect(tmp_path: Path) -> None:
         assert world.model.requests[-1].tool_results == ("acted",)
 
 
+async def test_an_old_button_begins_nothing_anew(tmp_path: Path) -> None:
+    """After a week the steps of the turn are gone, and the button with them: no effect again."""
+    tool = acting()
+    script = sequence([Turn(calls=(ACT,)), DOWN, Turn(text="It acted.")])
+    async with running(tmp_path, script, parts=quick(tools=[tool])) as world:
+        answer = await world.ask("do it")
+        await world.stop()
+        world.rows("UPDATE inbox SET received_at = datetime(received_at, '-8 days')")
+        await world.start()
+        query = world.owner.press(answer.message_id, "🔁 Try again")
+        await world.taken()
+        await world.stop()
+        assert world.telegram.toast(query) == "This button is no longer in use."
+        assert tool.calls == [ACT.arguments]
+        assert world.rows("SELECT count(*) FROM steps") == [(0,)]
+
+
 class _SlowPress(SqlStore):
     """Takes its time to tell that a pressed button was taken in."""
 

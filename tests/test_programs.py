@@ -252,6 +252,8 @@ async def test_with_network_nothing_is_run_twice(tmp_path: Path) -> None:
         assert len(box.programs) == 1
         status = await world.ask("/status", "Box:")
         assert "with network: not held by configuration" in status.text
+        health = (await world.health())[1]
+        assert health["box"] == "A, with network: not held by configuration"
 
 
 def drawing(ask: Ask) -> Turn:

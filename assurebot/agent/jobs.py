@@ -30,10 +30,10 @@ LARGE_BYTES = 64 << 10
 
 SLICE_CHARS = 64 << 10
 EDGE_CHARS = 4 << 10
-"""No form of a secret is longer."""
+"""No form of a secret is longer, but one that is broken over lines with a deep indentation."""
 
 TAIL_CHARS = 1_000
-"""As much of the output shows while a program runs; half of what the box sends for that."""
+"""As much of the output shows while a program runs, of the much more that the box tells."""
 
 
 class SettledSandbox(Sandbox, Protocol):
@@ -122,8 +122,14 @@ class Jobs:
     def _safe(self, on_output: OnOutput | None) -> OnOutput | None:
         if on_output is None:
             return None
-        # It begins anywhere: half of a secret at the beginning goes with what is left out there.
-        return lambda text: on_output(visible(self._redact_cut(text))[-TAIL_CHARS:])
+        return lambda text: on_output(visible(self._redact_cut(self._tail(text))))
+
+    def _tail(self, text: str) -> str:
+        """Return the end of a text, from a place where no secret is cut in two."""
+        at = max(0, len(text) - TAIL_CHARS)
+        while at and at < len(text) and _divided(text, at, self._redact):
+            at += TAIL_CHARS // 20
+        return text[at:]
 
     def _cleaned(self, result: RunResult) -> RunResult:
         return replace(

@@ -11,13 +11,13 @@ from typing import Any, Self
 
 import structlog
 
-from assurebot.errors import SandboxLost, SandboxUnavailable
+from assurebot.errors import SandboxUnavailable
 from assurebot.ports import OnOutput
 from assurebot.sandbox.engine import Engine, Stream
 from assurebot.sandbox.languages import LANGUAGES, Language, language_named
 from assurebot.sandbox.pool import Box, Pool, PoolSize
 from assurebot.sandbox.profile import LEAST_MEMORY_BYTES, BoxPlan, container, narrowed
-from assurebot.sandbox.wire import KILLED, converse, read_frame
+from assurebot.sandbox.wire import BrokenOff, converse, read_frame
 from assurebot.values import BoxStanding, Grade, Program, RunResult
 
 BACKEND = "docker"
@@ -170,11 +170,11 @@ class _Container:
         kind: dict[str, Any] = {"backend": BACKEND, "grade": self._grade}
         try:
             return await converse(self._stream, program, language, **kind, on_output=on_output)
-        except SandboxLost:
+        except BrokenOff as error:
             if not (self._stream.closed or self._stream.alive()):
                 with suppress(SandboxUnavailable):
                     await self._engine.ping()  # so it is the box alone that is gone
-                    return RunResult(outcome="failed", exit_code=KILLED, stderr=ENDED, **kind)
+                    return replace(error.heard, stderr=f"{error.heard.stderr}{ENDED}")
             raise
 
     def alive(self) -> bool:

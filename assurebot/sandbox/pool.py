@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, Self
 
 import structlog
 
-from assurebot.errors import SandboxError, SandboxUnavailable
+from assurebot.errors import SandboxError, SandboxLost, SandboxUnavailable
 from assurebot.ports import OnOutput
 from assurebot.sandbox.languages import Language
 from assurebot.values import Program, RunResult
@@ -133,8 +133,10 @@ class Pool:
             box, served = await self._take(program, language)
             try:
                 result = await box.run(program, language, on_output)
-            except BaseException:  # what it ran may be alive: it is gone before anybody hears of it
-                await asyncio.shield(self._begun(self._closed(box)))
+            except BaseException as error:
+                closing = self._begun(self._closed(box))
+                if not isinstance(error, SandboxLost):  # else there is nothing to wait for
+                    await asyncio.shield(closing)  # it is gone before anybody hears of it
                 raise
             self._begun(self._closed(box))
         finally:

@@ -12,6 +12,7 @@ import asyncio
 import base64
 import json
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, get_args
 
@@ -23,8 +24,8 @@ from assurebot.values import BoxFile, Grade, Program, RunOutcome, RunResult
 MAX_FRAME_BYTES = 32 << 20
 MAX_FILES = 20
 NAME_BYTES = 200
-TAIL_BYTES = 2_000
-"""As much of the output is shown while a program runs."""
+TAIL_BYTES = 8_000
+"""As much of the output is told while a program runs; whoever shows it takes less."""
 
 SLACK_SECONDS = 2.0
 """A box keeps the time itself; so much later it is not asked any more."""
@@ -35,6 +36,18 @@ MOVE_SECONDS = 60.0
 KILLED = 137
 
 Frame = Mapping[str, Any]
+
+
+class BrokenOff(SandboxLost):
+    """The stream to a box ended in mid-run.
+
+    Attributes:
+        heard: What there is if the program itself brought that about.
+    """
+
+    def __init__(self, message: str, heard: RunResult) -> None:
+        super().__init__(message)
+        self.heard = heard
 
 
 class Channel(Protocol):
@@ -100,13 +113,15 @@ async def converse(
     Raises:
         SandboxLost: The box went away, or does not keep to the protocol.
     """
-    heard = _Heard(program, on_output)
+    heard, began = _Heard(program, on_output), time.monotonic()
     try:
         async with asyncio.timeout(MOVE_SECONDS):
             await channel.write(framed(_job(program, language)))
         end = await heard.to_the_end(channel)
     except (EOFError, OSError) as error:
-        raise SandboxLost("the box was lost while the program ran") from error
+        end = {"outcome": "failed", "exit": KILLED, "seconds": time.monotonic() - began}
+        lost = heard.result(end, backend, grade)
+        raise BrokenOff("the box was lost while the program ran", lost) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SandboxLost("the box broke its protocol") from error
     return heard.result(end, backend, grade)

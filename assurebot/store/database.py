@@ -30,7 +30,7 @@ from assurebot.values import BoxFile, Exchange, OutboxRow, Piece, Place, Step, S
 T = TypeVar("T")
 
 KEPT_FOR_BUTTONS = timedelta(days=7)
-"""So long a *Try again* button goes on from the steps of its turn, and what they made is kept."""
+"""So long a *Try again* button works, and what its turn had done and made is kept."""
 
 READERS = 2
 """Threads that read; more would wait for the same two cores."""

@@ -12,7 +12,7 @@ from assurebot.errors import AlreadyEnded
 from assurebot.ports import Incoming, Spent
 from assurebot.store import facts
 from assurebot.store.codec import EVENT, STEP, dump, readable
-from assurebot.store.schema import blobs, inbox, spend, steps
+from assurebot.store.schema import blobs, buttons, inbox, spend, steps
 from assurebot.values import ModelStep, Step, StoredEvent
 
 NANO = 1_000_000_000
@@ -61,9 +61,10 @@ def begin_with(connection: Connection, bot: str) -> None:
 
 
 def expire(connection: Connection, before: datetime) -> None:
-    """Drop what was kept for buttons that nobody pressed; pressed now, they begin anew."""
+    """Drop the buttons that nobody pressed in time, and the steps that were kept for them."""
     old = select(inbox.c.id).where(inbox.c.state != "open", inbox.c.received_at < before)
-    connection.execute(delete(steps).where(steps.c.event_id.in_(old)))
+    for table in (buttons, steps):
+        connection.execute(delete(table).where(table.c.event_id.in_(old)))
 
 
 def stored_event(row: RowMapping) -> StoredEvent:

@@ -58,11 +58,15 @@ class Outbox:
     async def run(self) -> None:
         """Send what is unsent, and then whatever is pushed, until cancelled."""
         rows = await self._store.unsent()
-        async with asyncio.TaskGroup() as self._senders:
+        async with asyncio.TaskGroup() as senders:
+            self._senders = senders
             self.push(rows)
             newest = rows[-1].id if rows else 0
             self.push([row for row in self._early if row.id > newest])
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._senders = None  # what comes now is committed, and goes out at the next start
 
     def push(self, rows: Sequence[OutboxRow], drafts: int = 0) -> None:
         """Take rows that are committed; `drafts` were shown before them, for the record."""

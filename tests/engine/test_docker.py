@@ -484,7 +484,9 @@ async def test_a_program_that_ends_its_box_is_told(docker: Docker, box_image: st
         assert docker("kill", *await containers(plan)).returncode == 0
         result = await running
         assert (result.outcome, result.exit_code) == ("failed", 137)
+        assert result.stdout == "runs\n"
         assert result.stderr.startswith("the program ended its box")
+        assert result.seconds > 0
         assert box._linked
 
 
