@@ -51,15 +51,11 @@ def box_of(
         pool = min(settings.sandbox_pool, 2)
         return EmbeddedSandbox(limits=settings.box_limits, pool=pool, scratch=scratch)
 
-    candidates = {
-        "docker": Candidate(name="docker", open=lambda: DockerSandbox(plan)),
-        "embedded": Candidate(name="embedded", open=embedded),
-    }
-    names = {"auto": ("docker", "embedded")}.get(
-        settings.sandbox_backend, (settings.sandbox_backend,)
-    )
+    docker = Candidate(name="docker", open=lambda: DockerSandbox(plan))
+    candidates = (docker, Candidate(name="embedded", open=embedded))
+    wanted = settings.sandbox_backend if settings.sandbox_enabled else "none"
     return ChosenSandbox(
-        [candidates[name] for name in names if settings.sandbox_enabled],
+        [each for each in candidates if wanted in {"auto", each.name}],
         closed_reason=SWITCHED_OFF,
         on_standing=on_standing,
     )

@@ -31,7 +31,7 @@ class EngineAddress:
     """Where the engine is.
 
     Attributes:
-        url: unix://, tcp://, http:// or https://.
+        url: unix://, tcp://, http:// or https://; the settings let nothing else through.
         tls_verify: tcp:// is TLS.
         cert_path: Folder with ca.pem, cert.pem and key.pem; without it the system's authorities.
     """
