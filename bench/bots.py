@@ -93,6 +93,7 @@ def _environment(stage: Stage, folder: Path, port: int, model_url: str) -> dict[
         "PATH": os.environ.get("PATH", ""),
         "TELEGRAM_BOT_TOKEN": stage.telegram.token,
         "TELEGRAM_API_URL": stage.telegram.api_url,
+        "SANDBOX_ENABLED": "false",  # what boxes cost is measured by itself
         "ALLOWED_USERS": ",".join(str(FIRST_USER + n) for n in range(CHATS)),
         "ANTHROPIC_API_KEY": "sk-stand-in-for-benches",
         "ANTHROPIC_BASE_URL": model_url,

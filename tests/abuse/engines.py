@@ -51,7 +51,7 @@ async def _told(run: Awaitable[RunResult], kind: type[SandboxError]) -> str:
         return f"no error: {await run}"
     except SandboxError as error:
         seconds = asyncio.get_running_loop().time() - began
-        right = type(error) is kind and seconds <= TOLD_SECONDS
+        right = isinstance(error, kind) and seconds <= TOLD_SECONDS
         return "" if right else f"{seconds:.1f} s, {error!r}"
 
 

@@ -167,6 +167,7 @@ class Play:
             | {
                 "TELEGRAM_BOT_TOKEN": self._telegram.token,
                 "TELEGRAM_API_URL": self._telegram.api_url,
+                "SANDBOX_ENABLED": "false",  # its lives are too short for a self-test
                 "ALLOWED_USERS": ",".join(map(str, CHATS)),
                 "ANTHROPIC_API_KEY": "sk-no-key-at-all-123456",
                 "ANTHROPIC_BASE_URL": self._model.url,
