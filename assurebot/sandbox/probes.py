@@ -159,10 +159,11 @@ def _confined(text: Mapping[str, str], grade: Grade) -> Iterator[Probe]:
     status = {name: value.split() for name, _, value in pairs}
     ids = sorted({*status["Uid"], *status["Gid"], *status["Groups"]})
     yield _probe("no root", "0" not in ids, ids)
-    rights = [status[f"Cap{kind}"][0] for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")]
+    rights = [status[f"Cap{kind}"][0] for kind in ("Inh", "Prm", "Eff", "Bnd")]
+    rights += status.get("CapAmb", [])  # gVisor has none
     yield _probe("no capabilities", not any(int(one, 16) for one in rights), rights)
-    yield _probe("no new privileges", status["NoNewPrivs"] == ["1"], status["NoNewPrivs"])
-    if grade == "A":  # gVisor has its own kernel in place of the filter
+    if grade == "A":  # gVisor has its own kernel in place of these two
+        yield _probe("no new privileges", status["NoNewPrivs"] == ["1"], status["NoNewPrivs"])
         yield _probe("system calls filtered", status["Seccomp"] == ["2"], status["Seccomp"])
     mounts = [line.split() for line in text["/proc/self/mounts"].splitlines()]
     root = [mount[3].split(",")[0] for mount in mounts if mount[1] == "/"]
@@ -217,14 +218,18 @@ async def timed(box: Sandbox, program: Program) -> tuple[RunResult, float]:
 
 
 def runs_out(ran: RunResult) -> bool:
-    """Tell whether memory ended it; gVisor's kernel ends with its program, so nobody tells that."""
-    said = ran.outcome == "out_of_memory" or (ran.outcome, ran.grade) == ("failed", "A+")
-    return said and ran.exit_code == KILLED
+    """Tell whether a program ended for want of memory."""
+    return (ran.outcome, ran.exit_code) == ("out_of_memory", KILLED) or ended(ran)
+
+
+def ended(ran: RunResult) -> bool:
+    """Tell whether a limit ended the box: gVisor's kernel is what the limit meets."""
+    return ran.grade == "A+" and (ran.outcome, ran.exit_code) == ("failed", KILLED)
 
 
 def _few(ran: RunResult) -> bool:
     found = re.fullmatch(r"(\d+) (?:BlockingIO|Attribute)Error\n", ran.stdout)
-    return found is not None and int(found[1]) < MOST_PROCESSES
+    return ended(ran) or (found is not None and int(found[1]) < MOST_PROCESSES)
 
 
 def _cut(ran: RunResult) -> bool:
