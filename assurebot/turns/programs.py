@@ -8,7 +8,7 @@ import time
 from assurebot.agent.history import INTERRUPTED
 from assurebot.agent.jobs import Jobs
 from assurebot.agent.report import code_block, for_person
-from assurebot.errors import AuditError, SandboxError
+from assurebot.errors import SandboxError
 from assurebot.ports import Clock, Store
 from assurebot.turns.commits import patiently
 from assurebot.turns.endings import Endings, trace_of
@@ -77,9 +77,6 @@ class ProgramRuns:
                 result = await self._run(stored, program, preview)
         except SandboxError as error:
             text = f"📦 {error}"
-        except AuditError:
-            await self._store.note(stored.id, [ModelStep(n=0)])  # it was not begun after all
-            raise
         else:
             text, files = for_person(result, program.language, network=self._jobs.standing.network)
         attachments = await kept(self._store, stored.id, files, self._disk_seconds)
