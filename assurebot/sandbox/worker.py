@@ -36,6 +36,9 @@ DISK_FILES = 4_000
 TICK_SECONDS = 0.02
 """So often the folder is looked at, and what was printed goes on."""
 
+NICE = 10
+"""On a busy machine the program waits, and not whoever watches it."""
+
 MOST_UNCLEAR = 100
 """Where things move while they are counted, they are counted again at once, so often in a row."""
 
@@ -62,6 +65,12 @@ class Job:
         self._room: dict[str, int] = {}
         self._before: dict[str, Any] = {}
         self._began = 0.0
+        self._begun = threading.Event()
+
+    def guard(self) -> None:
+        """Start the watch, and have all that is begun from here on give way to it."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
     def begin(self, job: dict[str, Any]) -> str:
         """Put the input files in place and start the watch; return the source."""
@@ -71,7 +80,7 @@ class Job:
         self._before = runner.look(self._work)
         cpu_seconds = math.ceil(job["seconds"]) + 2
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._begun.set()
         return str(job["source"])
 
     def take(self, stream: str, data: bytes) -> int:
@@ -108,6 +117,7 @@ class Job:
 
     def _watch(self) -> None:
         # A folder tells of no growth, and the program cannot be asked.
+        self._begun.wait()
         deadline, unclear = self._began + self._job["seconds"], 0
         while (left := deadline - time.monotonic()) > 0:
             time.sleep(0 if unclear else min(left, TICK_SECONDS))
@@ -188,10 +198,11 @@ def main(components: str, folder: str, memory: str) -> NoReturn:
         _send({"refused": str(error)})
         sys.exit(1)
     landlock = confine(box)  # before there are other threads, which it would not bind
+    job = Job(box)
+    job.guard()
     linker = Linker(engine)
     linker.add_wasip2()
     _instance(linker, frozen, box, memory_bytes, Job(box))("")  # so that the first time is over
-    job = Job(box)
     execute = _instance(linker, frozen, box, memory_bytes, job)
     gc.freeze()
     _send({"ready": {"landlock": landlock}})
