@@ -23,6 +23,14 @@ from assurebot.sandbox.profile import narrowed
 from assurebot.sandbox.wire import MAX_FRAME_BYTES, converse, read_frame
 from assurebot.values import BoxLimits, BoxStanding, Program, RunResult
 
+WORKER = """\
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from assurebot.sandbox.worker import main
+main(*sys.argv[1:])
+"""
+"""It may not look into the current folder, where this package may lie without being installed."""
+
 READY_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
 LEAST_MEMORY_BYTES = 64 << 20
@@ -116,7 +124,7 @@ class _Worker:
 
     async def open(self, component: Path, memory_bytes: int) -> int:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-B", "-m", "assurebot.sandbox.worker"),
+            *(sys.executable, "-I", "-B", "-c", WORKER, str(Path(__file__).parents[2])),
             *(str(component), str(self._folder), str(memory_bytes)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import assurebot
 from assurebot.errors import SandboxLost, SandboxUnavailable
 from assurebot.sandbox.component import default_folder
 from assurebot.sandbox.embedded import EmbeddedSandbox
@@ -544,3 +547,32 @@ async def test_it_says_what_it_is(box: EmbeddedSandbox) -> None:
     assert (box.standing.backend, box.standing.grade) == ("embedded", "C")
     assert (box.standing.languages, box.standing.network) == (("python",), False)
     assert box.evidence.startswith("WebAssembly in a limited process, ")
+
+
+COPY = """\
+import json, struct, sys
+
+def main(*_):
+    body = json.dumps({"refused": "this is the copy"}).encode()
+    sys.stdout.buffer.write(struct.pack(">I", len(body)) + body)
+    sys.stdout.flush()
+"""
+
+
+@pytest.mark.usefixtures("component")
+async def test_the_worker_is_that_of_the_package_in_use(tmp_path: Path) -> None:
+    """A package that is not installed, as in a checkout, starts its own worker."""
+    package = tmp_path / "assurebot"
+    shutil.copytree(Path(assurebot.__file__).parent, package)
+    (package / "sandbox" / "worker.py").write_text(COPY)
+    told = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "assurebot", "sandbox", "status"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"SANDBOX_BACKEND": "embedded"},
+        check=False,
+        timeout=60,
+    )
+    assert (told.returncode, told.stdout) == (1, "embedded: this is the copy\n")
