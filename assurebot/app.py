@@ -1,4 +1,7 @@
-"""The program's life: parts are opened in order, run until a stop, and closed in reverse."""
+"""The program's life: parts are opened in order, run until a stop, and closed in reverse.
+
+The file is long because the order of a life is best read in one place.
+"""
 
 from __future__ import annotations
 

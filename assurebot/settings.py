@@ -3,6 +3,7 @@
 Each field below is one variable (its name in capitals) with its meaning and default; a test
 holds README.md and `.env.example` against them. Nothing here reads `os.environ` by itself, which
 is all that pydantic-settings would add to pydantic, for a fourteenth of the time a start may take.
+The file is long because every setting stands here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""How the parts of the core and the adapters are put together, once those with a state are open."""
+"""How the parts of the core and the adapters are put together, once those with a state are open.
+
+The file is long because it is one list of what takes what; nothing in it decides.
+"""
 
 from __future__ import annotations
 

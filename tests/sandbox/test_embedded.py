@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLEEP = "import time\nprint('begun')\ntime.sleep(60)"
 TRAP = "wasm trap: call stack exhausted\n"
 FULL = "killed: no space left on the box's disk\n"
-WATCH_SLACK_BYTES = 128 << 20  # what a busy machine lets be written between two looks
+WATCH_SLACK_BYTES = 32 << 20
 NAMELESS = """
 import os
 kept = []
