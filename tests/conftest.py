@@ -1,6 +1,7 @@
-"""The frozen Python, built once for an installation: it takes half a minute."""
+"""What tests of several rooms take: the frozen Python, and the figures at the end of a run."""
 
 import fcntl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from assurebot.sandbox.component import build, checked, default_folder
 
 @pytest.fixture(scope="session")
 def component() -> Path:
-    """Return the folder of a component that is in order; without componentize-py this fails."""
+    """Return the folder of a component that is in order; without componentize-py this fails.
+
+    It is built once for an installation, since that takes half a minute.
+    """
     folder = default_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -21,3 +25,26 @@ def component() -> Path:
         except SandboxUnavailable:
             build()
     return folder
+
+
+FIGURES = "figures"
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Return what notes a figure, by name and text, that the end of the run shows."""
+
+    def note(name: str, text: str) -> None:
+        request.node.user_properties.append((FIGURES, f"{name}: {text}"))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures of all tests, of other processes too; a test's own reports repeat them."""
+    reports = (report for kind in terminalreporter.stats.values() for report in kind)
+    properties = (each for report in reports for each in getattr(report, "user_properties", ()))
+    if lines := sorted({text for name, text in properties if name == FIGURES}):
+        terminalreporter.section(FIGURES)
+        for line in lines:
+            terminalreporter.line(line)

@@ -1,0 +1,1 @@
+"""Outward HTTP that cannot be turned inward."""
