@@ -22,11 +22,15 @@ class ProviderError(AssureBotError):
 
     Attributes:
         retry_after: Seconds that the provider asked us to wait, if it did.
+        begun: The answer had begun, so it may have to be paid for.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, begun: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.begun = begun
 
 
 class ProviderUnavailable(ProviderError):
@@ -81,6 +85,10 @@ class LimitReached(AssureBotError):
     """A turn met its limit of steps, tokens or time; the text says which."""
 
 
+class BudgetSpent(LimitReached):
+    """What a call may cost does not fit under a cap; the text says which, and what lifts it."""
+
+
 class ToolError(AssureBotError):
     """A tool could not do it; the text is for the model, and the loop goes on."""
 
@@ -95,6 +103,18 @@ class SandboxUnavailable(SandboxError):
 
 class SandboxLost(SandboxError):
     """The box went away while it ran: what it did is unknown, and gone with the box."""
+
+
+class FetchError(AssureBotError):
+    """Nothing was fetched. The text is ours alone: no word of the URL or of the answer."""
+
+
+class FetchRefused(FetchError):
+    """The URL, or what it leads to, is not public: it was never connected to."""
+
+
+class FetchFailed(FetchError):
+    """The network, the other side, or a limit of time or size."""
 
 
 class StoreError(AssureBotError):

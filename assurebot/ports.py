@@ -8,19 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal, Protocol
 
 from assurebot.values import (
+    OWNER,
+    Approval,
+    ApprovalState,
     AuditEntry,
     BoxFile,
     BoxStanding,
     Entity,
     Event,
     Exchange,
+    Fetched,
+    FetchLimits,
+    Memory,
     ModelReply,
     ModelRequest,
     OutboxRow,
+    Page,
     Person,
     Piece,
     Place,
@@ -30,6 +38,7 @@ from assurebot.values import (
     StoredEvent,
     ToolSpec,
     Trace,
+    Usage,
 )
 
 Redact = Callable[[str], str]
@@ -104,11 +113,12 @@ class ToolOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """The turn that a tool runs in."""
+    """The turn that a tool runs in; `label` is that of what the model makes of it."""
 
     place: Place
     actor: Person
     trace: Trace
+    label: str = OWNER
 
 
 OnOutput = Callable[[str], None]
@@ -175,6 +185,29 @@ class Chat(Protocol):
 
     async def leave(self, chat_id: int) -> None:
         """Leave a group or channel."""
+        ...
+
+
+class Fetcher(Protocol):
+    """GET requests to public places: no cookies, no credentials, nothing inward.
+
+    Any status is an answer, not an error.
+
+    Raises (all methods):
+        FetchRefused: The URL, its address or a redirect is not allowed; that was not connected to.
+        FetchFailed: Network, certificate, a limit of time or size, or an answer without sense.
+    """
+
+    async def get(self, url: str, limits: FetchLimits) -> Fetched:
+        """Fetch the bytes behind a URL, following redirects."""
+        ...
+
+    async def read(self, url: str, chars: int) -> Page:
+        """Fetch a page as readable text of at most so many characters.
+
+        Raises:
+            FetchFailed: Also if it is not text, or cannot be made into text in time.
+        """
         ...
 
 
@@ -245,6 +278,106 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep:
+    """A turn that waits for presses; all of it becomes true in one commit.
+
+    Attributes:
+        pieces: What it has said so far, for its own chat.
+        notices: The messages with the buttons, by chat; the last piece of each is kept in mind,
+            to be written over with what came of it.
+        steps: Steps not stored yet.
+        approvals: One for each call that needs a press.
+        buttons: (button id, kind) pairs, as in `Ending`.
+    """
+
+    place: Place
+    trace: Trace
+    pieces: tuple[Piece, ...] = ()
+    notices: tuple[tuple[Place, tuple[Piece, ...]], ...] = ()
+    steps: tuple[Step, ...] = ()
+    approvals: tuple[Approval, ...]
+    buttons: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message about approvals, of which `n` is the step of the first.
+
+    `message_id` is `None` until it is sent.
+    """
+
+    n: int
+    place: Place
+    message_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a decision on calls of one turn came to.
+
+    Attributes:
+        event: The turn. If `resumed`, nothing of it is pending any more: its event is open again.
+        changed: The approvals whose state this changed; none, if others were faster.
+        approvals: All of the turn, as they stand now.
+        notices: The messages about them.
+    """
+
+    event: StoredEvent
+    changed: tuple[Approval, ...]
+    approvals: tuple[Approval, ...]
+    notices: tuple[Notice, ...]
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The most that a paid call may cost.
+
+    Attributes:
+        turn, user: For whom; `None` where there is none.
+        kind: What is paid for.
+    """
+
+    at: datetime
+    turn: int | None
+    user: int | None
+    kind: Literal["model", "search", "transcription", "speech"]
+    model: str
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """A limit on what one person, or all (`None`), may cost since a moment."""
+
+    limit_usd: Decimal
+    since: datetime
+    user: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """A reservation, or (`id` is `None`) the cap that it does not fit under and what is left."""
+
+    id: int | None
+    cap: Cap | None = None
+    left_usd: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """What one day's calls of one kind and model came to; reservations count as spent."""
+
+    day: date
+    kind: str
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
     """What a button stands for: its kind, and the event under whose answer it is."""
 
@@ -305,6 +438,111 @@ class Store(Protocol):
 
         What lies before a fresh start is not returned.
         """
+        ...
+
+    async def replied(self, place: Place, message_id: int) -> Exchange | None:
+        """Return the exchange whose answer was sent as this message, if it is in the history."""
+        ...
+
+    async def sleep(self, event_id: int, sleep: Sleep) -> tuple[OutboxRow, ...]:
+        """Put an open event to sleep until its approvals are decided; return what to send.
+
+        Its starts and errors count anew. It is not among `unfinished` until then.
+
+        Raises:
+            AlreadyEnded: It is not open.
+        """
+        ...
+
+    async def approvals(self, event_id: int) -> tuple[Approval, ...]:
+        """Return the approvals of a turn, in order, whatever their state."""
+        ...
+
+    async def pending(self, place: Place | None = None) -> tuple[Approval, ...]:
+        """Return all pending approvals, or those of the turns of one place, oldest first."""
+        ...
+
+    async def sleeping(self, place: Place) -> tuple[StoredEvent, ...]:
+        """Return the events of a place that wait for approvals, oldest first."""
+        ...
+
+    async def decide(
+        self,
+        event_id: int,
+        steps: Sequence[int],
+        state: ApprovalState,
+        by: Person | None,
+        press: str = "",
+    ) -> Decided:
+        """Bring pending approvals of a turn to a state; others stay as they are.
+
+        With the last of them the event is open again.
+        """
+        ...
+
+    async def withdraw(
+        self,
+        place: Place,
+        note: str,
+        *,
+        before: int | None = None,
+        turn: int | None = None,
+        again: Incoming | None = None,
+    ) -> tuple[tuple[Decided, ...], StoredEvent | None]:
+        """Let nothing of the turns of a place happen any more that was asked for; cut them.
+
+        Pending approvals and those approved but not executed expire; the events are open, and
+        shall end with the note.
+
+        Args:
+            place: The conversation.
+            note: Kept with the events.
+            before: Of turns that are older than this event.
+            turn: Of this one alone, and only while it waits.
+            again: Stored if anything was withdrawn, to be worked instead.
+        """
+        ...
+
+    async def notify(
+        self,
+        about: Sequence[Approval],
+        place: Place,
+        pieces: Sequence[Piece],
+        buttons: Sequence[tuple[str, str]],
+    ) -> tuple[OutboxRow, ...]:
+        """Commit messages about approvals of one turn, with fresh buttons.
+
+        The last is kept in mind as in `Sleep`, unless it is written over one that is.
+        """
+        ...
+
+    async def reserve(self, charge: Charge, caps: Sequence[Cap]) -> Reserved:
+        """Set money aside, if it fits under every cap with all that is spent and set aside."""
+        ...
+
+    async def settle(self, reservation: int, usage: Usage) -> None:
+        """Put what a call really took in the place of its reservation; steps do so when stored."""
+        ...
+
+    async def usage(self, since: datetime, user_id: int | None = None) -> tuple[UsageRow, ...]:
+        """Return use by day (UTC), kind and model, of one person or of all, in that order."""
+        ...
+
+    async def remember(
+        self, chat_id: int, text: str, label: str, limit: int
+    ) -> tuple[Memory, bool] | None:
+        """Note a text for the people of a chat; `None` if `limit` notes are there already.
+
+        A text that is there already, but for case and spaces, is returned with false.
+        """
+        ...
+
+    async def memories(self, chat_id: int) -> tuple[Memory, ...]:
+        """Return the notes for a chat, oldest first."""
+        ...
+
+    async def forget(self, chat_id: int, memory_id: int) -> bool:
+        """Delete a note; false if this chat has none of this number."""
         ...
 
     async def say(
@@ -393,11 +631,45 @@ class Counts:
     unsent: int
 
 
+Links = frozenset[str] | None
+"""The URLs that may be links, in their normal form (`urls`); `None`: all may."""
+
+
 class Renderer(Protocol):
     """Markdown to messages."""
 
-    def __call__(self, markdown: str) -> tuple[Piece, ...]:
-        """Return the messages that show the text; no word is lost; empty text gives none."""
+    def __call__(self, markdown: str, links: Links = frozenset()) -> tuple[Piece, ...]:
+        """Return the messages that show the text; no word is lost; empty text gives none.
+
+        Whatever a client would make a link of, and is not in `links`, is shown as code.
+        """
+        ...
+
+
+class Budget(Protocol):
+    """Money, set aside before each paid call."""
+
+    async def reserve(self, request: ModelRequest) -> tuple[int, ModelRequest]:
+        """Set aside the most that a call can cost; its output may be shrunk to fit.
+
+        Returns:
+            The reservation, and the request to be sent.
+
+        Raises:
+            BudgetSpent: Not even a short answer fits; nothing was set aside.
+            StoreError: Nothing could be set aside.
+        """
+        ...
+
+    async def release(self, reservation: int) -> None:
+        """Give back what was set aside for a call that was not made, or costs nothing."""
+        ...
+
+    async def settled(self, reservation: int, request: ModelRequest, usage: Usage) -> None:
+        """Take note of what an answered call really took; report it where that was more.
+
+        The store settles it with the step that holds the answer; a search is settled here.
+        """
         ...
 
 

@@ -9,10 +9,19 @@ The file is long because every setting stands here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from assurebot.errors import ConfigError
 from assurebot.values import BoxLimits, ModelRef
@@ -29,11 +38,13 @@ from assurebot.variables import (
     Host,
     ImageName,
     ModelName,
+    PolicyEntries,
     Prices,
     ProviderName,
     RuntimeName,
     Size,
     Url,
+    Usd,
     UserIds,
     model_ref,
     one_of,
@@ -154,7 +165,8 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
         "Who is asked while the model cannot be reached; written like `AI_MODEL`"
     )
     ai_price: Prices | None = _setting(
-        "`in,out` in USD per million tokens; `0,0` for own servers", shown="from genai-prices"
+        "`in,out` in USD per million tokens, for the provider of `AI_MODEL`; `0,0` for own servers",
+        shown="from genai-prices",
     )
     system_prompt_extra: str = _setting("The operator's own words to the model", "")
     max_turns: Annotated[int, whole(1, 100)] = _setting("Turns at one time", 8)
@@ -162,6 +174,30 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
     turn_timeout: Annotated[int, whole(1, 86_400)] = _setting("Seconds that a turn may take", 300)
     max_output_tokens: Annotated[int, whole(1, 200_000)] = _setting(
         "Tokens of one model answer", 8192
+    )
+    approvers: UserIds | None = _setting(
+        "Ids of those who may press *Approve*; all of them must be in `ALLOWED_USERS`",
+        shown="whoever asked",
+    )
+    approval_timeout: Annotated[int, whole(10, 604_800)] = _setting(
+        "Seconds after which what nobody approved is not done", 600
+    )
+    policy_deny: PolicyEntries = _setting(
+        "Tools that are never used: `tool` or `tool:glob`, separated by commas", ()
+    )
+    policy_ask: PolicyEntries = _setting(
+        "Tools that need a press each time, written like `POLICY_DENY`", ()
+    )
+    policy_allow: PolicyEntries = _setting(
+        "Where outward tools may go without a press: `fetch_url:https://example.com/*`", ()
+    )
+    web_search: Flag = _setting(
+        "`true` offers the model a web search by its provider", False, shown="`false`"
+    )
+    budget_daily_usd: Usd = _setting("The most that all may cost in a day (UTC)", Decimal(5))
+    budget_user_daily_usd: Usd | None = _setting("The same for each person")
+    rate_user_per_minute: Annotated[int, whole(1, 1000)] = _setting(
+        "Turns that one person may start in a minute; more of them wait", 20
     )
     host: Host = _setting("Address to listen on; the image sets `0.0.0.0`", "127.0.0.1")
     port: Annotated[int, whole(0, 65_535)] = _setting(
@@ -174,6 +210,14 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
         "`json` or `console`", "json"
     )
     warnings: tuple[str, ...] = ()  # not a variable: what is odd about the environment
+
+    @field_validator("approvers")
+    @classmethod
+    def _listed(cls, value: UserIds | None, known: ValidationInfo) -> UserIds | None:
+        # Ids that cannot be read are told by themselves.
+        if not set(value or ()) <= set(known.data.get("allowed_users", value or ())):
+            raise ValueError("must be ids of ALLOWED_USERS: others cannot press anything")
+        return value
 
     @property
     def owner(self) -> int:

@@ -57,6 +57,8 @@ class TextPart:
 
     text: str
     label: str = OWNER
+    quoted: bool = False
+    """Said before and only quoted: its words are not those typed in this turn."""
 
 
 Part = TextPart
@@ -73,10 +75,12 @@ class Event:
         key: Unique per source; a second event with the same key changes nothing.
         command: Name without the slash, for `command`; the words after it are in `parts`.
         press: Id of the pressed button, for `press`; its key is `press:` and Telegram's query id.
-        message_id: The message that an answer may reply to.
+        message_id: The message that an answer may reply to; of a press, the one with the button.
+        reply_to: The message that this one replies to.
+        afresh: Worked without the untrusted content of earlier exchanges.
     """
 
-    source: Literal["telegram"]
+    source: Literal["telegram", "internal"]
     key: str
     kind: EventKind
     actor: Person
@@ -86,6 +90,8 @@ class Event:
     command: str = ""
     press: str = ""
     message_id: int | None = None
+    reply_to: int | None = None
+    afresh: bool = False
 
     @property
     def text(self) -> str:
@@ -101,12 +107,14 @@ class StoredEvent:
         id: Grows with arrival; also the turn's id.
         starts: How often work on it began, this time not counted.
         errors: How often work on it raised.
+        cut: A note that it shall end with at once, instead of being worked.
     """
 
     id: int
     event: Event
     starts: int = 0
     errors: int = 0
+    cut: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,15 +308,20 @@ class ToolMessage:
 Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
-def is_tainted(message: UserMessage | AssistantMessage | ToolMessage) -> bool:
-    """Tell whether anything in a message is untrusted."""
+def labels(message: UserMessage | AssistantMessage | ToolMessage) -> frozenset[str]:
+    """Return the labels of all that is in a message."""
     match message:
         case UserMessage():
-            return any(is_untrusted(part.label) for part in message.parts)
+            return frozenset(part.label for part in message.parts)
         case AssistantMessage():
-            return is_untrusted(message.label)
+            return frozenset([message.label])
         case ToolMessage():
-            return any(is_untrusted(result.label) for result in message.results)
+            return frozenset(result.label for result in message.results)
+
+
+def is_tainted(message: UserMessage | AssistantMessage | ToolMessage) -> bool:
+    """Tell whether anything in a message is untrusted."""
+    return any(map(is_untrusted, labels(message)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,12 +339,20 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one model call. Cached and freshly written input tokens are in `input_tokens`."""
+    """Tokens of one model call. Cached and freshly written input tokens are in `input_tokens`.
+
+    Attributes:
+        reservation: What was set aside for it, and is settled with this.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
+    reservation: int | None = None
 
+
+SEARCH_FEE_USD = Decimal("0.01")
+"""What both providers take for one web search, beside its tokens."""
 
 StopReason = Literal["end", "tools", "max_tokens", "refusal"]
 
@@ -348,6 +369,7 @@ class ToolSpec:
         repeatable: Safe to run again after a crash; false closes it as *outcome unknown*.
         timeout_seconds: Wall-clock limit of one call.
         result_chars: Longer results are cut, and say so.
+        per_minute: How often one person may have it called.
     """
 
     name: str
@@ -359,18 +381,32 @@ class ToolSpec:
     repeatable: bool = False
     timeout_seconds: float = 60.0
     result_chars: int = 20_000
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One question to a model, complete: providers keep no state."""
+    """One question to a model, complete: providers keep no state.
+
+    Attributes:
+        search: The provider itself may search the web, once; then `tools` is empty.
+    """
 
     model: ModelRef
     system: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int = 8192
+    search: bool = False
     trace: Trace = Trace()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A page that the provider's search found: a stranger's words."""
+
+    url: str
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +422,51 @@ class ModelReply:
     stop: StopReason
     model: ModelRef
     usage: Usage = Usage()
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Something that the model noted for later; one that is untrusted is only read on demand."""
+
+    id: int
+    text: str
+    label: str = OWNER
+    at: datetime
+
+
+# --- the outside ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLimits:
+    """What one fetch may cost; `body_bytes` holds on the wire and again after unpacking."""
+
+    seconds: float = 20.0
+    body_bytes: int = 4_000_000
+    redirects: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """An answer from outside, all of it a stranger's: its final URL, status, type and bytes."""
+
+    url: str
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page as readable text; `cut` tells that there was more of it."""
+
+    url: str
+    status: int
+    content_type: str
+    title: str
+    text: str
+    cut: bool
 
 
 # --- steps of a turn --------------------------------------------------------------------------
@@ -443,6 +524,7 @@ class Piece:
         media: Files instead of text: one alone, or 2 to 10 of one kind as an album.
         replaces: A message of ours that this piece is written into instead of a new one.
         fallback: It was rewritten as plain text because the first form was refused.
+        guarded: Words of others are in it: whatever form it gets, nothing in it may be a link.
     """
 
     text: str
@@ -451,6 +533,7 @@ class Piece:
     reply_to: int | None = None
     replaces: int | None = None
     fallback: bool = False
+    guarded: bool = False
     media: tuple[Attachment, ...] = ()
 
 
@@ -471,11 +554,58 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What policy says of a call, and by which rule."""
+    """What policy says of a call, and by which rule.
+
+    Attributes:
+        frees: The `POLICY_ALLOW` entry that would have allowed it, if one could.
+    """
 
     verdict: Literal["allow", "ask", "deny"]
     rule: str
     reason: str
+    frees: str | None = None
+
+
+ApprovalState = Literal["pending", "approved", "denied", "expired", "executed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A call that waits for a press, or has had it; what is executed are these bytes.
+
+    Attributes:
+        event_id, n: The turn and the step of the call.
+        arguments: Canonical JSON; `digest` is its SHA-256 in hex.
+        requester: On whose behalf it is asked.
+        approvers: Ids of those who may press.
+        rule, reason, frees: Of the decision that asked for it.
+        afresh: The turn may be run again without earlier content instead.
+        decided_by: Who pressed; nobody, where the time ran out.
+        press: Key of the event of that press.
+    """
+
+    event_id: int
+    n: int
+    place: Place
+    requester: Person
+    approvers: tuple[int, ...]
+    tool: str
+    arguments: str
+    digest: str
+    rule: str
+    reason: str = ""
+    frees: str | None = None
+    afresh: bool = False
+    expires_at: datetime
+    state: ApprovalState = "pending"
+    decided_by: Person | None = None
+    decided_at: datetime | None = None
+    press: str = ""
+
+    @property
+    def name(self) -> str:
+        """How people see it named."""
+        return f"#{self.event_id}.{self.n}"
 
 
 AuditType = Literal[

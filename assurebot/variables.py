@@ -168,6 +168,25 @@ def prices(value: str) -> tuple[Decimal, Decimal]:
     return Decimal(found[1]), Decimal(found[2])
 
 
+def usd(value: str) -> Decimal:
+    """Read an amount of money."""
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,4})?", value, re.ASCII):
+        raise ValueError("must be an amount in USD like 5 or 0.50")
+    return Decimal(value)
+
+
+def policy_entries(value: str) -> tuple[str, ...]:
+    """Read `tool` or `tool:glob`, separated by commas; which tools there are is not known here."""
+    items = tuple(item.strip() for item in value.split(","))
+    for at, item in enumerate(items, start=1):
+        if not re.fullmatch(r"(\*|[A-Za-z0-9_-]{1,64})(:[^\s]+)?", item):
+            raise ValueError(
+                "must be `tool` or `tool:glob` separated by commas, like"
+                f" fetch_url:https://example.com/*, but item {at} is not"
+            )
+    return items
+
+
 def model_ref(text: str | None, providers: Sequence[ProviderName]) -> ModelRef:
     """Say which provider is meant; a colon alone means nothing (`llama3:8b` is a name).
 
@@ -253,6 +272,8 @@ Host = Annotated[
 UserIds = Annotated[
     tuple[int, ...], ids(r"[1-9]\d{0,18}", "Telegram user ids (positive whole numbers)")
 ]
+Usd = Annotated[Decimal, BeforeValidator(usd)]
+PolicyEntries = Annotated[tuple[str, ...], BeforeValidator(policy_entries)]
 GroupIds = Annotated[
     tuple[int, ...], ids(r"-[1-9]\d{0,18}", "Telegram group ids (negative whole numbers)")
 ]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, exists, insert, select
 
 from assurebot.errors import BlobLost
 from assurebot.store.codec import PIECE, readable
-from assurebot.store.schema import blobs, inbox, outbox, steps
+from assurebot.store.schema import UNENDED, blobs, inbox, outbox, steps
 from assurebot.values import BoxFile
 
 
@@ -33,9 +33,12 @@ def read(connection: Connection, ids: Sequence[int]) -> tuple[bytes, ...]:
 
 
 def forget(connection: Connection) -> None:
-    """Delete what nothing needs: the event is over without steps, and no open message names it."""
+    """Delete what nothing needs: the event is over without steps, and no open message names it.
+
+    An event that waits for approvals is not over.
+    """
     query = select(blobs.c.id).where(
-        ~exists().where(inbox.c.id == blobs.c.event_id, inbox.c.state == "open"),
+        ~exists().where(inbox.c.id == blobs.c.event_id, inbox.c.state.in_(UNENDED)),
         ~exists().where(steps.c.event_id == blobs.c.event_id),
     )
     unneeded = set(connection.execute(query).scalars())

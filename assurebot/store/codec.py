@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from assurebot.values import Event, Exchange, Piece, Step, Trace
+from assurebot.values import Approval, Event, Exchange, Piece, Step, Trace
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -16,6 +16,7 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 STEP: TypeAdapter[Step] = TypeAdapter(Step)
 EXCHANGE: TypeAdapter[Exchange] = TypeAdapter(Exchange)
 PIECE: TypeAdapter[Piece] = TypeAdapter(Piece)
+APPROVAL: TypeAdapter[Approval] = TypeAdapter(Approval)
 TRACE: TypeAdapter[Trace] = TypeAdapter(Trace)
 
 

@@ -2,6 +2,7 @@
 
 A transaction is one job in a thread. Over aiosqlite each statement crossed to a thread and back
 four times, which took more processor time than all other work on a message (`bench/`).
+The file is long because every transaction of the port begins here; what it does stands beside.
 """
 
 from __future__ import annotations
@@ -21,11 +22,48 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from assurebot.errors import StoreError
-from assurebot.ports import Clock, Counts, Ending, Incoming, Pressed, Spent
-from assurebot.store import blobs, facts, folder, history, inbox, outbox
+from assurebot.ports import (
+    Cap,
+    Charge,
+    Clock,
+    Counts,
+    Decided,
+    Ending,
+    Incoming,
+    Pressed,
+    Reserved,
+    Sleep,
+    Spent,
+    UsageRow,
+)
+from assurebot.store import (
+    approvals,
+    blobs,
+    facts,
+    folder,
+    history,
+    inbox,
+    memory,
+    outbox,
+    spend,
+)
 from assurebot.store.schema import migrate
 from assurebot.store.writer import Writer, translated
-from assurebot.values import BoxFile, Exchange, OutboxRow, Piece, Place, Step, StoredEvent, Trace
+from assurebot.values import (
+    Approval,
+    ApprovalState,
+    BoxFile,
+    Exchange,
+    Memory,
+    OutboxRow,
+    Person,
+    Piece,
+    Place,
+    Step,
+    StoredEvent,
+    Trace,
+    Usage,
+)
 
 T = TypeVar("T")
 
@@ -110,7 +148,7 @@ class SqlStore:
             return await asyncio.get_running_loop().run_in_executor(
                 self._reading, _transaction, self._readers, work
             )
-        except (SQLAlchemyError, ValueError) as error:
+        except (SQLAlchemyError, ValueError, OverflowError) as error:
             raise translated(error) from None  # it holds what was asked for, and so what was said
 
     # --- events and their steps
@@ -169,7 +207,7 @@ class SqlStore:
         now = self._clock.now()
 
         def work(connection: Connection) -> tuple[OutboxRow, ...]:
-            inbox.book(connection, event_id, ending.steps, now)
+            inbox.account(connection, event_id, ending.steps, now)
             inbox.end(connection, event_id, ending.error, keep_steps=bool(ending.buttons))
             if ending.fresh_start:
                 history.start_afresh(connection, ending.place, event_id)
@@ -182,9 +220,127 @@ class SqlStore:
 
         return await self._writer.run(work)
 
+    # --- approvals
+
+    async def sleep(self, event_id: int, sleep: Sleep) -> tuple[OutboxRow, ...]:
+        """See `Store.sleep`."""
+        now = self._clock.now()
+
+        def work(connection: Connection) -> tuple[OutboxRow, ...]:
+            inbox.sleep(connection, event_id)
+            inbox.note(connection, event_id, sleep.steps, now)
+            approvals.put(connection, sleep.approvals)
+            outbox.grant(connection, event_id, sleep.buttons)
+            rows = [*outbox.add(connection, sleep.place, sleep.pieces, sleep.trace)]
+            for place, pieces in sleep.notices:
+                added = outbox.add(connection, place, pieces, sleep.trace)
+                approvals.notice(connection, event_id, sleep.approvals[0].n, added[-1:])
+                rows += added
+            return tuple(rows)
+
+        return await self._writer.run(work)
+
+    async def approvals(self, event_id: int) -> tuple[Approval, ...]:
+        """See `Store.approvals`."""
+        return await self._read(lambda c: approvals.of(c, event_id))
+
+    async def pending(self, place: Place | None = None) -> tuple[Approval, ...]:
+        """See `Store.pending`."""
+        return await self._read(lambda c: approvals.pending(c, place))
+
+    async def sleeping(self, place: Place) -> tuple[StoredEvent, ...]:
+        """See `Store.sleeping`."""
+        return await self._read(lambda c: inbox.sleeping(c, place))
+
+    async def decide(
+        self,
+        event_id: int,
+        steps: Sequence[int],
+        state: ApprovalState,
+        by: Person | None,
+        press: str = "",
+    ) -> Decided:
+        """See `Store.decide`."""
+        now = self._clock.now()
+        return await self._writer.run(
+            lambda c: approvals.decide(c, event_id, steps, state, by, press=press, now=now)
+        )
+
+    async def withdraw(
+        self,
+        place: Place,
+        note: str,
+        *,
+        before: int | None = None,
+        turn: int | None = None,
+        again: Incoming | None = None,
+    ) -> tuple[tuple[Decided, ...], StoredEvent | None]:
+        """See `Store.withdraw`."""
+        now = self._clock.now()
+
+        def work(connection: Connection) -> tuple[tuple[Decided, ...], StoredEvent | None]:
+            which = {"before": before, "turn": turn}
+            withdrawn = approvals.withdraw(connection, place, note, **which, now=now)
+            added = inbox.add(connection, [again]) if again is not None and withdrawn else ()
+            return withdrawn, next(iter(added), None)
+
+        return await self._writer.run(work)
+
+    async def notify(
+        self,
+        about: Sequence[Approval],
+        place: Place,
+        pieces: Sequence[Piece],
+        buttons: Sequence[tuple[str, str]],
+    ) -> tuple[OutboxRow, ...]:
+        """See `Store.notify`."""
+        event_id, n = about[0].event_id, about[0].n
+
+        def work(connection: Connection) -> tuple[OutboxRow, ...]:
+            outbox.grant(connection, event_id, buttons)
+            rows = outbox.add(connection, place, pieces, Trace(turn=event_id))
+            if pieces[-1].replaces is None:
+                approvals.notice(connection, event_id, n, rows[-1:])
+            return rows
+
+        return await self._writer.run(work)
+
+    # --- money
+
+    async def reserve(self, charge: Charge, caps: Sequence[Cap]) -> Reserved:
+        """See `Store.reserve`."""
+        return await self._writer.run(lambda c: spend.reserve(c, charge, caps))
+
+    async def settle(self, reservation: int, usage: Usage) -> None:
+        """See `Store.settle`."""
+        await self._writer.run(lambda c: spend.settle(c, reservation, usage))
+
+    async def usage(self, since: datetime, user_id: int | None = None) -> tuple[UsageRow, ...]:
+        """See `Store.usage`."""
+        return await self._read(lambda c: spend.usage(c, since, user_id))
+
     async def spent(self, since: datetime, user_id: int | None = None) -> Spent:
         """See `Store.spent`."""
-        return await self._read(lambda c: inbox.spent(c, since, user_id))
+        return await self._read(lambda c: spend.spent(c, since, user_id))
+
+    # --- memory
+
+    async def remember(
+        self, chat_id: int, text: str, label: str, limit: int
+    ) -> tuple[Memory, bool] | None:
+        """See `Store.remember`."""
+        now = self._clock.now()
+        return await self._writer.run(
+            lambda c: memory.remember(c, chat_id, text, label, limit=limit, now=now)
+        )
+
+    async def memories(self, chat_id: int) -> tuple[Memory, ...]:
+        """See `Store.memories`."""
+        return await self._read(lambda c: memory.memories(c, chat_id))
+
+    async def forget(self, chat_id: int, memory_id: int) -> bool:
+        """See `Store.forget`."""
+        return await self._writer.run(lambda c: memory.forget(c, chat_id, memory_id))
 
     # --- history
 
@@ -195,6 +351,10 @@ class SqlStore:
     async def exchange(self, place: Place, exchange_id: int) -> Exchange | None:
         """See `Store.exchange`."""
         return await self._read(lambda c: history.one(c, place, exchange_id))
+
+    async def replied(self, place: Place, message_id: int) -> Exchange | None:
+        """See `Store.replied`."""
+        return await self._read(lambda c: history.replied(c, place, message_id))
 
     # --- outbox
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.store import facts
-from assurebot.store.codec import EXCHANGE, dump, readable
-from assurebot.store.schema import history
+from assurebot.store.codec import EXCHANGE, TRACE, dump, readable
+from assurebot.store.schema import history, outbox
 from assurebot.values import Exchange, Place
 
 
@@ -37,13 +37,23 @@ def latest(connection: Connection, place: Place, limit: int) -> tuple[Exchange, 
 
 def one(connection: Connection, place: Place, exchange_id: int) -> Exchange | None:
     """Return the exchange with this id or the last before it, since the fresh start."""
+    return _newest(connection, place, history.c.id <= exchange_id)
+
+
+def replied(connection: Connection, place: Place, message_id: int) -> Exchange | None:
+    """Return the exchange of the turn that a message was sent by, since the fresh start."""
+    query = select(outbox.c.trace).where(
+        outbox.c.chat_id == place.chat_id, outbox.c.message_id == message_id
+    )
+    traces = readable(connection.execute(query).scalars(), TRACE.validate_json)
+    return _newest(connection, place, history.c.id.in_({trace.turn for trace in traces} - {None}))
+
+
+def _newest(connection: Connection, place: Place, which: ColumnElement[bool]) -> Exchange | None:
+    since = history.c.id > _floor(connection, place)
     query = (
         select(history.c.body)
-        .where(
-            history.c.place == place.key,
-            history.c.id <= exchange_id,
-            history.c.id > _floor(connection, place),
-        )
+        .where(history.c.place == place.key, which, since)
         .order_by(history.c.id.desc())
         .limit(1)
     )

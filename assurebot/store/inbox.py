@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, String, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, String, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.errors import AlreadyEnded
-from assurebot.ports import Incoming, Spent
-from assurebot.store import facts
+from assurebot.ports import Incoming
+from assurebot.store import facts, spend
 from assurebot.store.codec import EVENT, STEP, dump, readable
-from assurebot.store.schema import blobs, buttons, inbox, spend, steps
-from assurebot.values import ModelStep, Step, StoredEvent
-
-NANO = 1_000_000_000
+from assurebot.store.schema import UNENDED, approvals, blobs, buttons, inbox, notices, steps
+from assurebot.values import Place, Step, StoredEvent, ToolStep
 
 
 def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent, ...]:
@@ -61,9 +59,10 @@ def begin_with(connection: Connection, bot: str) -> None:
 
 
 def expire(connection: Connection, before: datetime) -> None:
-    """Drop the buttons that nobody pressed in time, and the steps that were kept for them."""
-    old = select(inbox.c.id).where(inbox.c.state != "open", inbox.c.received_at < before)
-    for table in (buttons, steps):
+    """Drop what old events that are over had: buttons, steps kept for them, approvals."""
+    over = inbox.c.state.not_in(UNENDED)
+    old = select(inbox.c.id).where(over, inbox.c.received_at < before)
+    for table in (buttons, steps, approvals, notices):
         connection.execute(delete(table).where(table.c.event_id.in_(old)))
 
 
@@ -74,6 +73,7 @@ def stored_event(row: RowMapping) -> StoredEvent:
         event=EVENT.validate_json(row["event"]),
         starts=row["starts"],
         errors=row["errors"],
+        cut=row["cut"],
     )
 
 
@@ -89,10 +89,12 @@ def unfinished(connection: Connection) -> tuple[StoredEvent, ...]:
 
 
 def begin(connection: Connection, event_id: int, first: Step | None) -> tuple[Step, ...]:
-    """Count a start; return the known steps, or store the first."""
-    connection.execute(
-        update(inbox).where(inbox.c.id == event_id).values(starts=inbox.c.starts + 1)
-    )
+    """Count a start; return the known steps, or store the first.
+
+    Raises:
+        AlreadyEnded: It is not open.
+    """
+    _change_open(connection, event_id, starts=inbox.c.starts + 1)
     if first is not None:
         # The count does not tell whether there are steps: a start may have been taken back.
         statement = insert(steps).values(event_id=event_id, n=first.n, body=dump(STEP, first))
@@ -109,7 +111,7 @@ def release(connection: Connection, event_id: int) -> None:
 
 
 def note(connection: Connection, event_id: int, new: Sequence[Step], now: datetime) -> None:
-    """Insert or replace steps and book what their model calls cost."""
+    """Insert or replace steps, and account for them."""
     for step in new:
         connection.execute(
             insert(steps)
@@ -118,44 +120,18 @@ def note(connection: Connection, event_id: int, new: Sequence[Step], now: dateti
                 index_elements=["event_id", "n"], set_={"body": dump(STEP, step)}
             )
         )
-    book(connection, event_id, new, now)
+    account(connection, event_id, new, now)
 
 
-def book(connection: Connection, event_id: int, new: Sequence[Step], now: datetime) -> None:
-    """Write the cost of each answered model step, once."""
-    user_id = select(inbox.c.user_id).where(inbox.c.id == event_id).scalar_subquery()
-    for step in new:
-        if not isinstance(step, ModelStep) or step.reply is None:
-            continue
-        usage = step.reply.usage
-        connection.execute(
-            insert(spend)
-            .values(
-                event_id=event_id,
-                n=step.n,
-                at=now,
-                user_id=user_id,
-                model=str(step.reply.model),
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                cost_nano_usd=int(usage.cost_usd * NANO),
-            )
-            .on_conflict_do_nothing()
-        )
+def account(connection: Connection, event_id: int, new: Sequence[Step], now: datetime) -> None:
+    """Book what model calls cost, and use up the approvals of tool calls.
 
-
-def spent(connection: Connection, since: datetime, user_id: int | None) -> Spent:
-    """Sum up model use."""
-    query = select(
-        func.count(),
-        func.coalesce(func.sum(spend.c.input_tokens), 0),
-        func.coalesce(func.sum(spend.c.output_tokens), 0),
-        func.coalesce(func.sum(spend.c.cost_nano_usd), 0),
-    ).where(spend.c.at >= since)
-    if user_id is not None:
-        query = query.where(spend.c.user_id == user_id)
-    calls, given, made, nano = connection.execute(query).one()
-    return Spent(calls=calls, input_tokens=given, output_tokens=made, cost_usd=f"{nano / NANO:.4f}")
+    A call with a step has begun: if nothing more is known of it, it must not be run again.
+    """
+    spend.book(connection, event_id, new, now)
+    begun = approvals.c.n.in_([step.n for step in new if isinstance(step, ToolStep)])
+    used = (approvals.c.event_id == event_id) & begun & (approvals.c.state == "approved")
+    connection.execute(update(approvals).where(used).values(state="executed"))
 
 
 def failed(connection: Connection, event_id: int, error: str) -> int:
@@ -177,16 +153,44 @@ def end(
     Raises:
         AlreadyEnded: It was closed before; nothing must be said twice.
     """
-    closed = connection.execute(
-        update(inbox)
-        .where(inbox.c.id == event_id, inbox.c.state == "open")
-        .values(state="done" if error is None else "dead", error=error)
-        .returning(inbox.c.id)
-    ).scalar_one_or_none()
-    if closed is None:
-        raise AlreadyEnded(f"event {event_id} was ended before")
+    _change_open(connection, event_id, state="done" if error is None else "dead", error=error)
     if not keep_steps:
         connection.execute(delete(steps).where(steps.c.event_id == event_id))
+
+
+def sleep(connection: Connection, event_id: int) -> None:
+    """Let an event wait; its starts and errors count anew.
+
+    Raises:
+        AlreadyEnded: It is not open.
+    """
+    _change_open(connection, event_id, state="waiting", starts=0, errors=0, error=None)
+
+
+def wake(connection: Connection, event_id: int) -> bool:
+    """Open an event that waits; false if it does not."""
+    waiting = update(inbox).where(inbox.c.id == event_id, inbox.c.state == "waiting")
+    return bool(connection.execute(waiting.values(state="open")).rowcount)
+
+
+def cut(connection: Connection, event_id: int, note: str, *, waiting: bool) -> bool:
+    """Note that an event shall end at once; false if it is over, or does not wait."""
+    states = ("waiting",) if waiting else UNENDED
+    unended = update(inbox).where(inbox.c.id == event_id, inbox.c.state.in_(states))
+    return bool(connection.execute(unended.values(cut=note)).rowcount)
+
+
+def sleeping(connection: Connection, place: Place) -> tuple[StoredEvent, ...]:
+    """Return the events of a place that wait and can be read, oldest first."""
+    query = select(inbox).where(inbox.c.state == "waiting").order_by(inbox.c.id)
+    found = readable(connection.execute(query).mappings(), stored_event)
+    return tuple(each for each in found if each.event.place.key == place.key)
+
+
+def _change_open(connection: Connection, event_id: int, **values: object) -> None:
+    its_row = update(inbox).where(inbox.c.id == event_id, inbox.c.state == "open")
+    if not connection.execute(its_row.values(**values)).rowcount:
+        raise AlreadyEnded(f"event {event_id} is not open")
 
 
 def by_id(connection: Connection, event_id: int) -> StoredEvent:

@@ -46,11 +46,15 @@ def unsent(connection: Connection) -> tuple[OutboxRow, ...]:
     return found
 
 
+def place_of(row: RowMapping) -> Place:
+    """Return where a message goes."""
+    return Place(chat_id=row["chat_id"], thread_id=row["thread_id"], private=row["private"])
+
+
 def _row(row: RowMapping) -> OutboxRow:
-    place = Place(chat_id=row["chat_id"], thread_id=row["thread_id"], private=row["private"])
     return OutboxRow(
         id=row["id"],
-        place=place,
+        place=place_of(row),
         piece=PIECE.validate_json(row["piece"]),
         trace=TRACE.validate_json(row["trace"]),
         tries=row["tries"],

@@ -67,7 +67,7 @@ inbox = Table(
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("source", String, nullable=False),
     Column("key", String, nullable=False),
-    Column("state", String, nullable=False),  # open, done, dead, quarantined
+    Column("state", String, nullable=False),  # open, waiting, done, dead, quarantined
     Column("event", Text),  # null when `raw` could not be read
     Column("raw", Text, nullable=False),
     Column("user_id", BigInteger),
@@ -75,10 +75,12 @@ inbox = Table(
     Column("starts", Integer, nullable=False, default=0),
     Column("errors", Integer, nullable=False, default=0),
     Column("error", Text),
+    Column("cut", Text),  # the note that it shall end with
     UniqueConstraint("source", "key"),
     sqlite_autoincrement=True,  # an id is a turn's name for ever: never given twice
 )
 Index("inbox_state", inbox.c.state)
+UNENDED = ("open", "waiting")
 
 steps = Table(
     "steps",
@@ -113,6 +115,7 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 Index("outbox_state", outbox.c.state)
+Index("outbox_message", outbox.c.chat_id, outbox.c.message_id)
 
 buttons = Table(
     "buttons",
@@ -125,14 +128,17 @@ buttons = Table(
 spend = Table(
     "spend",
     metadata,
-    Column("event_id", RowId, primary_key=True, autoincrement=False),
-    Column("n", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("event_id", RowId),
+    Column("n", Integer),  # the step, where nothing was reserved for it
+    Column("kind", String, nullable=False),
     Column("at", Utc, nullable=False),
-    Column("user_id", BigInteger, nullable=False),
+    Column("user_id", BigInteger),
     Column("model", String, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("cost_nano_usd", BigInteger, nullable=False),
+    UniqueConstraint("event_id", "n"),
 )
 Index("spend_at", spend.c.at)
 
@@ -145,6 +151,36 @@ blobs = Table(
     sqlite_autoincrement=True,  # a message that outlived its file must not be given another
 )
 Index("blobs_event", blobs.c.event_id)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("event_id", RowId, primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("body", Text, nullable=False),  # all else; the state in it is not kept up
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("event_id", RowId, primary_key=True, autoincrement=False),
+    Column("outbox_id", RowId, primary_key=True, autoincrement=False),
+    Column("n", Integer, nullable=False),  # the first step that it asks about
+)
+
+memory = Table(
+    "memory",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("chat_id", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("folded", Text, nullable=False),  # without case and spaces, to find it again
+    Column("label", String, nullable=False),
+    Column("at", Utc, nullable=False),
+    UniqueConstraint("chat_id", "folded"),
+    sqlite_autoincrement=True,  # people know it by this number
+)
 
 Migration = Callable[[Connection], None]
 
@@ -164,6 +200,27 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE TABLE blobs (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "
         "event_id INTEGER NOT NULL, data BLOB NOT NULL)",
         "CREATE INDEX blobs_event ON blobs (event_id)",
+    ),
+    _run(
+        "ALTER TABLE inbox ADD COLUMN cut TEXT",
+        "CREATE INDEX outbox_message ON outbox (chat_id, message_id)",
+        "DROP INDEX spend_at",
+        "ALTER TABLE spend RENAME TO former",
+        "CREATE TABLE spend (id INTEGER NOT NULL, event_id INTEGER, n INTEGER, "
+        "kind VARCHAR NOT NULL, at DATETIME NOT NULL, user_id BIGINT, model VARCHAR NOT NULL, "
+        "input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, "
+        "cost_nano_usd BIGINT NOT NULL, PRIMARY KEY (id), UNIQUE (event_id, n))",
+        "INSERT INTO spend SELECT NULL, event_id, n, 'model', at, user_id, model, "
+        "input_tokens, output_tokens, cost_nano_usd FROM former",
+        "DROP TABLE former",
+        "CREATE INDEX spend_at ON spend (at)",
+        "CREATE TABLE approvals (event_id INTEGER NOT NULL, n INTEGER NOT NULL, "
+        "state VARCHAR NOT NULL, body TEXT NOT NULL, PRIMARY KEY (event_id, n))",
+        "CREATE TABLE notices (event_id INTEGER NOT NULL, outbox_id INTEGER NOT NULL, "
+        "n INTEGER NOT NULL, PRIMARY KEY (event_id, outbox_id))",
+        "CREATE TABLE memory (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "
+        "chat_id BIGINT NOT NULL, text TEXT NOT NULL, folded TEXT NOT NULL, "
+        "label VARCHAR NOT NULL, at DATETIME NOT NULL, UNIQUE (chat_id, folded))",
     ),
 )
 """`MIGRATIONS[k]` leads a database from version k + 1 to k + 2."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from assurebot.ports import Ending, Incoming
+from assurebot.ports import Ending, Incoming, Sleep
 from assurebot.store.database import SqlStore
 from assurebot.values import (
+    Approval,
     AssistantMessage,
     Event,
     Exchange,
@@ -23,6 +24,9 @@ from assurebot.values import (
     Place,
     StoredEvent,
     TextPart,
+    ToolCall,
+    ToolResult,
+    ToolStep,
     Trace,
     Usage,
     UserMessage,
@@ -96,3 +100,36 @@ def paid(n: int, cost: str) -> ModelStep:
         usage=Usage(input_tokens=10, output_tokens=5, cost_usd=Decimal(cost)),
     )
     return ModelStep(n=n, reply=reply)
+
+
+def acted(n: int, *, known: bool = True) -> ToolStep:
+    """Make a tool step; `known` tells whether it has its result."""
+    call = ToolCall(id=f"c{n}", name="act", arguments="{}")
+    result = ToolResult(call_id=f"c{n}", name="act", text="acted", label="untrusted:page")
+    return ToolStep(n=n, call=call, result=result if known else None)
+
+
+def asked(turn: int, n: int, place: Place = HERE, *, minutes: int = 10) -> Approval:
+    """Make an approval that is pending for so long."""
+    return Approval(
+        event_id=turn,
+        n=n,
+        place=place,
+        requester=Person(user_id=42, name="Ann"),
+        approvers=(42, 43),
+        tool="act",
+        arguments='{"to":"x"}',
+        digest="d" * 64,
+        rule="table",
+        frees="act:x",
+        expires_at=NOW + timedelta(minutes=minutes),
+    )
+
+
+def sleep(turn: int, *calls: int, place: Place = HERE, minutes: int = 10) -> Sleep:
+    """Make the sleep of a turn that waits for a press on each of these calls."""
+    return Sleep(
+        place=place,
+        trace=Trace(turn=turn),
+        approvals=tuple(asked(turn, n, place, minutes=minutes) for n in calls),
+    )

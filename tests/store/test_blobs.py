@@ -10,18 +10,15 @@ from pathlib import Path
 import pytest
 
 from assurebot.errors import BlobLost
-from assurebot.ports import Counts, Ending, Incoming, Spent
-from assurebot.store import schema
+from assurebot.ports import Ending, Incoming
 from assurebot.values import (
     Attachment,
     BoxFile,
     ModelStep,
-    OutboxRow,
     Piece,
     StoredEvent,
-    Trace,
 )
-from tests.store.making import HERE, NOW, THERE, added, ending, event, exchange, store
+from tests.store.making import NOW, added, ending, event, store
 
 ONE, TWO, THREE = (BoxFile(name=f"{n}.bin", data=bytes([n]) * n) for n in (1, 2, 3))
 
@@ -154,46 +151,3 @@ async def test_nothing_stays_behind_what_cannot_be_read(tmp_path: Path, damage: 
         if is_open:
             await opened.finish(still_open.id, ending())
         assert left(tmp_path) == []
-
-
-async def test_database_of_version_1_is_led_over(tmp_path: Path) -> None:
-    """All rows of a database of the first version are there, and files can be kept beside them."""
-    old = Path(__file__).with_name("version-1.sql").read_text()
-    with closing(sqlite3.connect(tmp_path / "test.db")) as connection:
-        connection.executescript(old)
-    async with store(tmp_path) as opened:
-        assert await opened.fact("schema") == str(schema.VERSION)
-        assert await opened.offset() == 7
-        assert await opened.unfinished() == (
-            StoredEvent(id=2, event=event("two", THERE), starts=1),
-        )
-        assert await opened.exchanges(HERE, 9) == (exchange(1),)
-        hello = OutboxRow(id=1, place=HERE, piece=Piece(text="hello yourself"), trace=Trace())
-        assert await opened.unsent() == (hello,)
-        assert await opened.counts() == Counts(waiting=1, dead=0, quarantined=1, unsent=1)
-        assert await opened.spent(NOW) == Spent(
-            calls=1, input_tokens=10, output_tokens=5, cost_usd="0.2500"
-        )
-        assert await opened.begin(2) == (ModelStep(n=0),)
-        assert await opened.blobs(await opened.keep(2, [TWO])) == (TWO.data,)
-    async with store(tmp_path) as opened:
-        assert await opened.blobs([1]) == (TWO.data,)
-
-
-async def test_old_and_new_databases_have_the_same_tables(tmp_path: Path) -> None:
-    """What the migrations make is what a new database has."""
-    tables = []
-    for name in ("old", "new"):
-        folder = tmp_path / name
-        folder.mkdir()
-        if name == "old":
-            old = Path(__file__).with_name("version-1.sql").read_text()
-            with closing(sqlite3.connect(folder / "test.db")) as connection:
-                connection.executescript(old)
-        async with store(folder):
-            pass
-        with closing(sqlite3.connect(folder / "test.db")) as connection:
-            found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-            squeezed = {name: "".join(str(sql).split()) for name, sql in found}
-        tables.append(squeezed)
-    assert tables[0] == tables[1]

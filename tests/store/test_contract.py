@@ -18,15 +18,13 @@ from assurebot.values import (
     Piece,
     Place,
     StoredEvent,
-    ToolCall,
-    ToolResult,
-    ToolStep,
     Trace,
 )
 from tests.store.making import (
     HERE,
     NOW,
     THERE,
+    acted,
     added,
     ending,
     event,
@@ -34,12 +32,6 @@ from tests.store.making import (
     incoming,
     paid,
     store,
-)
-
-TOOL = ToolStep(
-    n=1,
-    call=ToolCall(id="c", name="act", arguments="{}"),
-    result=ToolResult(call_id="c", name="act", text="acted", label="untrusted:page"),
 )
 
 
@@ -87,15 +79,26 @@ async def test_starts_and_errors_are_counted(tmp_path: Path) -> None:
         assert await opened.unfinished() == (replace(stored, starts=1, errors=2),)
 
 
+async def test_ended_event_is_not_begun(tmp_path: Path) -> None:
+    """A start of what is over, or was never there, is refused and not counted."""
+    async with store(tmp_path) as opened:
+        stored = await added(opened, "a")
+        await opened.finish(stored.id, replace(ending(), buttons=(("b", "again"),)))
+        for event_id in (stored.id, 99):
+            with pytest.raises(AlreadyEnded):
+                await opened.begin(event_id, ModelStep(n=0))
+        assert await opened.button("b") == Pressed(kind="again", event=stored)
+
+
 async def test_steps_are_kept_by_number(tmp_path: Path) -> None:
     """`begin` stores the first step only if there is none; `note` writes over the same number."""
     async with store(tmp_path) as opened:
         stored = await added(opened, "a")
         assert await opened.begin(stored.id, ModelStep(n=0)) == (ModelStep(n=0),)
-        await opened.note(stored.id, [paid(0, "0.5"), replace(TOOL, result=None)])
-        await opened.note(stored.id, [TOOL])
+        await opened.note(stored.id, [paid(0, "0.5"), acted(1, known=False)])
+        await opened.note(stored.id, [acted(1)])
     async with store(tmp_path) as opened:
-        assert await opened.begin(stored.id, ModelStep(n=0)) == (paid(0, "0.5"), TOOL)
+        assert await opened.begin(stored.id, ModelStep(n=0)) == (paid(0, "0.5"), acted(1))
 
 
 async def test_finish_is_one_commit(tmp_path: Path) -> None:
@@ -182,6 +185,29 @@ async def test_fresh_start_hides_what_was_before(tmp_path: Path) -> None:
         assert await opened.exchanges(THERE, 9) == (exchange(2),)
 
 
+async def test_reply_finds_the_exchange_of_its_message(tmp_path: Path) -> None:
+    """Any message of an answer leads to its exchange, in its own chat, until a fresh start."""
+    async with store(tmp_path) as opened:
+        for number in (1, 2):
+            stored = await added(opened, str(number))
+            said = ending(HERE, "one", "two", kept=exchange(stored.id))
+            rows = await opened.finish(stored.id, replace(said, trace=Trace(turn=stored.id)))
+            for n, row in enumerate(rows):
+                await opened.sent(row.id, 10 * number + n)
+        (row,) = await opened.say(HERE, [Piece(text="psst")], Trace())
+        await opened.sent(row.id, 99)
+        (row,) = await opened.say(HERE, [Piece(text="of a turn not in history")], Trace(turn=9))
+        await opened.sent(row.id, 90)
+        asked = (10, 11, 21, 99, 90, 7)
+        found = [await opened.replied(HERE, message) for message in asked]
+        assert found == [exchange(1), exchange(1), exchange(2), None, None, None]
+        assert await opened.replied(THERE, 10) is None
+        assert await opened.replied(replace(HERE, thread_id=3), 10) is None
+        new = await added(opened, "new")
+        await opened.finish(new.id, replace(ending(), fresh_start=True))
+        assert await opened.replied(HERE, 21) is None
+
+
 async def test_outbox_rows_change_state(tmp_path: Path) -> None:
     """Rows are sent, postponed, rewritten and dropped; only open ones are unsent, in order."""
     async with store(tmp_path) as opened:
@@ -216,20 +242,6 @@ async def test_facts_are_kept_and_removed(tmp_path: Path) -> None:
         for value in ("a", "b", None):
             await opened.set_fact("x", value)
             assert await opened.fact("x") == value
-
-
-async def test_money_is_exact_and_counted_once(tmp_path: Path) -> None:
-    """A step that is stored again is not paid again; sums are exact, by person and by time."""
-    async with store(tmp_path) as opened:
-        stored = await added(opened, "a")
-        for _ in range(2):
-            await opened.note(stored.id, [paid(n, "0.1") for n in range(3)])
-        expected = Spent(calls=3, input_tokens=30, output_tokens=15, cost_usd="0.3000")
-        nothing = Spent(calls=0, input_tokens=0, output_tokens=0, cost_usd="0.0000")
-        assert await opened.spent(NOW) == expected
-        assert await opened.spent(NOW, 42) == expected
-        assert await opened.spent(NOW, 43) == nothing
-        assert await opened.spent(NOW + timedelta(seconds=1)) == nothing
 
 
 async def test_adds_that_wait_share_a_commit(tmp_path: Path) -> None:
