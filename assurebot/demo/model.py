@@ -48,6 +48,10 @@ __all__ = [
 NONSENSE = b'event: message_delta\ndata: {"type": "message_delta", \n\n'
 
 
+UNFAIR = Turn(status=400, error_type="invalid_request_error")
+"""For a search of ours that is offered beside other tools, or more than once."""
+
+
 class _WireFormat(Protocol):
     def read(self, n: int, authorization: str, raw: dict[str, Any]) -> Ask: ...
 
@@ -123,7 +127,7 @@ class ModelServer:
             self._count += 1
             ask = wire.read(self._count, request.headers.get("Authorization", ""), raw)
             self.requests.append(ask)
-            turn = self.script(ask)
+            turn = self.script(ask) if _is_fair(ask) else UNFAIR
             try:
                 return await _answer(request, wire, ask, turn)
             except (asyncio.CancelledError, ConnectionError):
@@ -132,6 +136,14 @@ class ModelServer:
                 raise
 
         return handle
+
+
+def _is_fair(ask: Ask) -> bool:
+    if not ask.search:
+        return True
+    tools = ask.raw["tools"]
+    uses = {"anthropic": tools[0].get("max_uses"), "responses": ask.raw.get("max_tool_calls")}
+    return len(tools) == 1 and uses.get(ask.wire) == 1
 
 
 async def _answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from assurebot.demo.model_script import Ask, Spoken, Turn
+from assurebot.demo.model_script import Ask, Spoken, Turn, is_ours
 
 STOPS = {"end": "end_turn", "tools": "tool_use"}
 
@@ -14,6 +14,7 @@ def read(n: int, authorization: str, raw: dict[str, Any]) -> Ask:
     """Read a request."""
     texts: list[str] = []
     results: list[str] = []
+    tools = raw.get("tools", ())
     for message in raw.get("messages", ()):
         if message["role"] != "user":
             continue
@@ -28,10 +29,11 @@ def read(n: int, authorization: str, raw: dict[str, Any]) -> Ask:
         model=raw.get("model", ""),
         system=_text(_blocks(raw.get("system", ""))),
         user_texts=tuple(texts),
-        tool_names=tuple(tool["name"] for tool in raw.get("tools", ())),
+        tool_names=tuple(tool["name"] for tool in tools if is_ours(tool)),
         tool_results=tuple(results),
         authorization=authorization,
         raw=raw,
+        search=not all(map(is_ours, tools)),
     )
 
 
@@ -74,9 +76,13 @@ def speak(ask: Ask, turn: Turn) -> Spoken:
         "stop_sequence": None,
         "usage": usage,
     }
+    spent: dict[str, Any] = {"output_tokens": turn.output_tokens}
+    if ask.search:
+        searches = {"web_search_requests": int(bool(turn.sources)), "web_fetch_requests": 0}
+        spent["server_tool_use"] = searches
     stop = {
         "delta": {"stop_reason": STOPS.get(turn.ending, turn.ending), "stop_sequence": None},
-        "usage": {"output_tokens": turn.output_tokens},
+        "usage": spent,
     }
     return Spoken(
         start=_event("message_start", message=message) + _event("ping"),
@@ -96,8 +102,13 @@ def _content(ask: Ask, turn: Turn) -> list[bytes]:
         pieces.append(_open(index, block) + _delta(index, thought) + _delta(index, signed))
         pieces.append(_close(index))
         index += 1
+    if ask.search and (turn.sources or turn.search_error):
+        pieces.append(_search(index, ask, turn))
+        index += 2
     if turn.pieces:
         pieces.append(_open(index, {"type": "text", "text": ""}))
+        if ask.search and turn.sources:
+            pieces.append(_delta(index, _citation(*turn.sources[0])))
         pieces += [_delta(index, {"type": "text_delta", "text": text}) for text in turn.pieces]
         pieces.append(_close(index))
         index += 1
@@ -115,6 +126,39 @@ def _content(ask: Ask, turn: Turn) -> list[bytes]:
         )
         index += 1
     return pieces
+
+
+def _search(index: int, ask: Ask, turn: Turn) -> bytes:
+    use = {"type": "server_tool_use", "id": f"srvtoolu_{ask.n}", "name": "web_search", "input": {}}
+    query = json.dumps({"query": ask.last_user_text})
+    error = {"type": "web_search_tool_result_error", "error_code": turn.search_error}
+    pages = [
+        {"type": "web_search_result", "url": url, "title": title, "encrypted_content": "sealed"}
+        for url, title in turn.sources
+    ]
+    result = {
+        "type": "web_search_tool_result",
+        "tool_use_id": use["id"],
+        "content": error if turn.search_error else pages,
+    }
+    return (
+        _open(index, use)
+        + _delta(index, {"type": "input_json_delta", "partial_json": query})
+        + _close(index)
+        + _open(index + 1, result)
+        + _close(index + 1)
+    )
+
+
+def _citation(url: str, title: str) -> dict[str, Any]:
+    citation = {
+        "type": "web_search_result_location",
+        "url": url,
+        "title": title,
+        "cited_text": "words",
+        "encrypted_index": "sealed",
+    }
+    return {"type": "citations_delta", "citation": citation}
 
 
 def _event(kind: str, **fields: Any) -> bytes:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from assurebot.demo.model_responses import refusal
-from assurebot.demo.model_script import Ask, Spoken, Turn
+from assurebot.demo.model_script import Ask, Spoken, Turn, is_ours
 
 __all__ = ["read", "refusal", "speak"]
 
@@ -25,6 +25,7 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
     texts: list[str] = []
     results: list[str] = []
     system: list[str] = []
+    tools = raw.get("tools", ())
     for message in raw.get("messages", ()):
         text = _text(message.get("content") or "")
         if message["role"] == "tool":
@@ -40,10 +41,11 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
         model=raw.get("model", ""),
         system="\n".join(system),
         user_texts=tuple(texts),
-        tool_names=tuple(tool["function"]["name"] for tool in raw.get("tools", ())),
+        tool_names=tuple(tool["function"]["name"] for tool in tools if is_ours(tool)),
         tool_results=tuple(results),
         authorization=authorization,
         raw=raw,
+        search=not all(map(is_ours, tools)),
     )
 
 

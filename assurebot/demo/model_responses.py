@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from assurebot.demo.model_script import Ask, Spoken, Turn
+from assurebot.demo.model_script import Ask, Spoken, Turn, is_ours
 
 Json = dict[str, Any]
 
@@ -14,6 +14,7 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
     """Read a request."""
     texts: list[str] = []
     results: list[str] = []
+    tools = raw.get("tools", ())
     given = raw.get("input", ())
     for item in [{"role": "user", "content": given}] if isinstance(given, str) else given:
         if item.get("type") == "function_call_output":
@@ -27,10 +28,11 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
         model=raw.get("model", ""),
         system=raw.get("instructions") or "",
         user_texts=tuple(texts),
-        tool_names=tuple(tool["name"] for tool in raw.get("tools", ())),
+        tool_names=tuple(tool["name"] for tool in tools if is_ours(tool)),
         tool_results=tuple(results),
         authorization=authorization,
         raw=raw,
+        search=not all(map(is_ours, tools)),
     )
 
 
@@ -56,6 +58,8 @@ def speak(ask: Ask, turn: Turn) -> Spoken:
     pieces: list[bytes] = []
     if turn.thinking:
         pieces.append(_thought(ask, turn, output))
+    if ask.search and (turn.sources or turn.search_error):
+        pieces.append(_search(ask, turn, output))
     if turn.pieces:
         pieces += _message(ask, turn, output)
     for i in range(len(turn.calls)):
@@ -113,6 +117,24 @@ def _thought(ask: Ask, turn: Turn, output: list[Json]) -> bytes:
     return _item(item, {**item, "encrypted_content": turn.thinking}, b"", output)
 
 
+def _search(ask: Ask, turn: Turn, output: list[Json]) -> bytes:
+    item: Json = {"id": f"ws_{ask.n}", "type": "web_search_call", "status": "in_progress"}
+    pages = [{"type": "url", "url": url} for url, _ in turn.sources]
+    action = {"type": "search", "query": ask.last_user_text, "sources": pages}
+    status = turn.search_error or "completed"
+    done = {**item, "status": status, "action": {} if turn.search_error else action}
+    searching = _event(
+        "response.web_search_call.searching", item_id=item["id"], output_index=len(output)
+    )
+    return _item(item, done, searching, output)
+
+
+def _citations(ask: Ask, turn: Turn) -> list[Json]:
+    where = {"type": "url_citation", "start_index": 0, "end_index": 1}
+    pages = turn.sources[:1] if ask.search else ()
+    return [{**where, "url": url, "title": title} for url, title in pages]
+
+
 def _message(ask: Ask, turn: Turn, output: list[Json]) -> list[bytes]:
     refused = turn.ending == "refusal"
     item: Json = {
@@ -126,7 +148,7 @@ def _message(ask: Ask, turn: Turn, output: list[Json]) -> list[bytes]:
     part: Json = (
         {"type": "refusal", "refusal": text}
         if refused
-        else {"type": "output_text", "text": text, "annotations": []}
+        else {"type": "output_text", "text": text, "annotations": _citations(ask, turn)}
     )
     kind = "response.refusal.delta" if refused else "response.output_text.delta"
     where = {"item_id": item["id"], "output_index": len(output), "content_index": 0}

@@ -29,6 +29,7 @@ class Ask:
         tool_results: Texts of the results since the last user text.
         authorization: The header, to check where a key went.
         raw: The body as it came.
+        search: A web search on the server's side is offered; `tool_names` are the other tools.
     """
 
     wire: Wire
@@ -40,6 +41,7 @@ class Ask:
     tool_results: tuple[str, ...]
     authorization: str
     raw: dict[str, Any]
+    search: bool = False
 
     @property
     def last_user_text(self) -> str:
@@ -68,6 +70,8 @@ class Turn:
         delay_seconds: Wait before the first byte.
         status: Anything but 200 is an HTTP error with the type and code below.
         html: The HTTP error has a page of a proxy as its body.
+        sources: (URL, title) of the pages of a search, if one is offered; the first is cited.
+        search_error: The search fails with this code instead.
     """
 
     text: str = ""
@@ -88,6 +92,8 @@ class Turn:
     error_code: str = ""
     retry_after: str = ""
     html: bool = False
+    sources: tuple[tuple[str, str], ...] = ()
+    search_error: str = ""
 
     @property
     def pieces(self) -> tuple[str, ...]:
@@ -107,6 +113,11 @@ class Turn:
         if self.fault == "half_call" and index == len(self.calls) - 1:
             return arguments[: len(arguments) // 2]
         return arguments
+
+
+def is_ours(tool: dict[str, Any]) -> bool:
+    """Tell whether the client runs this tool; the server would run the others itself."""
+    return tool.get("type", "function") in {"function", "custom"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,8 @@ class Account(ABC):
                     async for event in stream:
                         take(event.to_dict(mode="json", warnings=False))
         except TimeoutError:
-            raise ProviderUnavailable(f"{self.name}: no complete answer in time") from None
+            late = f"{self.name}: no complete answer in time"
+            raise ProviderUnavailable(late, begun=True) from None
         except Exception as error:
             known = translated(self.name, error, opened=opened)
             if known is None:

@@ -11,11 +11,13 @@ from assurebot.ports import OnText
 from assurebot.providers.account import Account, Json
 from assurebot.providers.pricing import Prices, Tokens
 from assurebot.values import (
+    SEARCH_FEE_USD,
     AssistantMessage,
     ModelRef,
     ModelReply,
     ModelRequest,
     NativeContent,
+    Source,
     StopReason,
     ToolCall,
     ToolSpec,
@@ -29,7 +31,7 @@ STOPS: dict[str, StopReason] = {
     "tool_use": "tools",
     "max_tokens": "max_tokens",
     "model_context_window_exceeded": "max_tokens",
-    # Only server tools pause a turn, and none are offered: what came is a cut answer.
+    # Only a search pauses a turn, and it is not gone on with: what came is a cut answer.
     "pause_turn": "max_tokens",
     "refusal": "refusal",
     # OpenAI
@@ -56,6 +58,8 @@ class Answer(ABC):
         text: All of the text so far.
         calls: The calls in order, their arguments as they came.
         native: The content as it will be sent back unchanged; empty on a wire without such.
+        found: Titles of the pages that a search found, by URL.
+        searches: How many searches are to be paid for.
         refused: The text is that of a refusal.
         ending: Why it ended, in the provider's word.
     """
@@ -66,6 +70,8 @@ class Answer(ABC):
         self.text = ""
         self.calls: list[ToolCall] = []
         self.native: list[Json] = []
+        self.found: dict[str, str] = {}
+        self.searches = 0
         self.refused = False
         self.ending: str | None = None
         self._on_text = on_text
@@ -79,6 +85,11 @@ class Answer(ABC):
         if text:
             self.text += text
             self._on_text(self.text)
+
+    def cite(self, page: Json) -> None:
+        """Keep a page that a search found, once; what has no URL is not one."""
+        if url := page.get("url"):
+            self.found[url] = self.found.get(url) or page.get("title") or ""
 
     def finish(self, provider: Any) -> tuple[StopReason, AssistantMessage]:
         """Return the complete answer.
@@ -136,11 +147,16 @@ class StreamingProvider(ABC):
         answer, body = self.answer(on_text), self.body(request)
         await self._account.drive(self.resource, body, answer.take)
         stop, message = answer.finish(self._account.name)
+        if not request.search and (answer.found or answer.searches):
+            # These are a stranger's words, which would go by as the model's own.
+            raise ProviderGarbled(f"{self._account.name}: a search that was not asked for")
         model = ModelRef(provider=self._account.name, name=answer.model or request.model.name)
         tokens = answer.tokens or _guessed(body, message)
         cost = await self._prices.cost(model, tokens, asked=request.model)
+        cost += answer.searches * SEARCH_FEE_USD
         usage = Usage(input_tokens=tokens.input, output_tokens=tokens.output, cost_usd=cost)
-        return ModelReply(message=message, stop=stop, model=model, usage=usage)
+        sources = tuple(Source(url=url, title=title) for url, title in answer.found.items())
+        return ModelReply(message=message, stop=stop, model=model, usage=usage, sources=sources)
 
 
 def _guessed(body: Json, message: AssistantMessage) -> Tokens:

@@ -25,6 +25,8 @@ from assurebot.values import (
     UserMessage,
 )
 
+SEARCH: Json = {"type": "web_search_20250305", "name": "web_search", "max_uses": 1}
+
 
 class _Account(Account):
     name = "anthropic"
@@ -63,8 +65,17 @@ class _Answer(Answer):
     def _open(self, block: Json) -> None:
         self.native.append(block)
         self.grow(block.get("text", ""))
-        if block["type"] == "tool_use":
+        if block["type"] in {"tool_use", "server_tool_use"}:
             block["input"] = ""
+        elif block["type"] == "web_search_tool_result":
+            self._search(block["content"])
+
+    def _search(self, content: list[Json] | Json) -> None:
+        if isinstance(content, dict):
+            self.grow(f"[web search: {content['error_code']}]\n\n")
+        else:
+            for page in content:  # citations in the text name these again
+                self.cite(page)
 
     def _add(self, block: Json, delta: Json) -> None:
         kind = delta["type"].removesuffix("_delta")
@@ -76,10 +87,12 @@ class _Answer(Answer):
             self.grow(delta["text"])
 
     def _close(self, block: Json) -> None:
+        if block["type"] not in {"tool_use", "server_tool_use"}:
+            return
+        arguments = block["input"] or "{}"
+        block["input"] = as_object(arguments)
         if block["type"] == "tool_use":
-            arguments = block["input"] or "{}"
             self.calls.append(ToolCall(id=block["id"], name=block["name"], arguments=arguments))
-            block["input"] = as_object(arguments)
 
     def _use(self, source: Json) -> None:
         # Totals, not steps; what a later event leaves out keeps its value.
@@ -88,6 +101,7 @@ class _Answer(Answer):
         if not self._usage:
             return
         use = self._usage.get
+        self.searches = int(use("server_tool_use", {}).get("web_search_requests") or 0)
         read = int(use("cache_read_input_tokens", 0))
         written = int(use("cache_creation_input_tokens", 0))
         self.tokens = Tokens(
@@ -118,7 +132,9 @@ class AnthropicProvider(StreamingProvider):
         }
         if request.system:
             body["system"] = request.system
-        if request.tools:
+        if request.search:
+            body["tools"] = [SEARCH]
+        elif request.tools:
             body["tools"] = [described(tool, "input_schema") for tool in request.tools]
         return body
 

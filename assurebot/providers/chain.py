@@ -1,4 +1,4 @@
-"""Retries, the fallback model, and an audit line before and after every single attempt."""
+"""Retries, the fallback model, and for every single attempt: money set aside, two audit lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from assurebot.errors import (
     ProviderRejected,
     ProviderUnavailable,
 )
-from assurebot.ports import AuditLog, OnText, Provider, Redact
+from assurebot.ports import AuditLog, Budget, OnText, Provider, Redact
 from assurebot.values import AuditEntry, ModelRef, ModelReply, ModelRequest
 
 RECORD_SECONDS = 5.0
@@ -33,9 +33,13 @@ class ModelChain:
     for this request. What the last attempt raised is raised. One complete answer comes back;
     what a failed attempt showed is taken back.
 
+    Before an attempt the most that it can cost is set aside. That stays so unless the answer tells
+    the real cost, or the attempt came to nothing before an answer had begun.
+
     Args:
         providers: By provider name; one without an account is not in it.
         fallback: Asked when the wanted model is unavailable or refuses.
+        budget: Has the money; where it has none left, no other model is tried.
         audit: Takes an intent before anything is sent, and the result of each attempt.
         redact: For error texts in the audit.
         patience_seconds: How long to go on after the first attempt began.
@@ -46,6 +50,7 @@ class ModelChain:
         self,
         providers: Mapping[str, Provider],
         *,
+        budget: Budget,
         audit: AuditLog,
         redact: Redact,
         fallback: ModelRef | None = None,
@@ -53,6 +58,7 @@ class ModelChain:
         pause_seconds: tuple[float, float] = (0.5, 8.0),
     ) -> None:
         self._providers = providers
+        self._budget = budget
         self._audit = audit
         self._redact = redact
         self._fallback = fallback
@@ -65,6 +71,7 @@ class ModelChain:
 
         Raises:
             AuditError: An attempt could not be recorded. Before an attempt: nothing was sent.
+            BudgetSpent, StoreError: No money could be set aside, so nothing more was sent.
         """
         deadline = time.monotonic() + self._patience_seconds
         pause, longest = self._pause_seconds
@@ -112,7 +119,13 @@ class ModelChain:
             model=ref.name,
             trace=request.trace,
         )
-        end = replace(intent, phase="result", closes=await self._audit.intent(intent))
+        reservation, request = await self._budget.reserve(request)
+        try:
+            seq = await self._audit.intent(intent)
+        except BaseException:
+            await self._budget.release(reservation)
+            raise
+        end = replace(intent, phase="result", closes=seq)
         began = time.monotonic()
         try:
             reply = await provider.ask(request, on_text)
@@ -123,17 +136,16 @@ class ModelChain:
         except Exception as error:
             on_text("")
             words = self._redact(str(error))[:ERROR_CHARS]
-            await self._record(replace(end, result=type(error).__name__, error=words), began)
+            try:
+                await self._record(replace(end, result=type(error).__name__, error=words), began)
+            finally:
+                if _costs_nothing(error):
+                    await self._budget.release(reservation)
             raise
-        done = replace(
-            end,
-            result="ok",
-            model=reply.model.name,
-            tokens=reply.usage.input_tokens + reply.usage.output_tokens,
-            cost_usd=str(reply.usage.cost_usd),
-        )
-        await self._record(done, began)
-        return reply
+        await self._record(_answered(end, reply), began)
+        usage = replace(reply.usage, reservation=reservation)
+        await self._budget.settled(reservation, request, usage)
+        return replace(reply, usage=usage)
 
     async def _record(self, entry: AuditEntry, began: float) -> None:
         """Record the end of an attempt in a task of its own: cancelling us does not undo it."""
@@ -145,3 +157,20 @@ class ModelChain:
             await asyncio.wait_for(asyncio.shield(task), RECORD_SECONDS)
         except TimeoutError:
             raise AuditError("the result of a model call is not recorded yet") from None
+
+
+def _costs_nothing(error: Exception) -> bool:
+    """Tell whether an attempt failed before there was an answer; else its price is not known."""
+    if isinstance(error, ProviderGarbled):
+        return False
+    return isinstance(error, ProviderError) and not error.begun
+
+
+def _answered(end: AuditEntry, reply: ModelReply) -> AuditEntry:
+    return replace(
+        end,
+        result="ok",
+        model=reply.model.name,
+        tokens=reply.usage.input_tokens + reply.usage.output_tokens,
+        cost_usd=str(reply.usage.cost_usd),
+    )

@@ -56,30 +56,39 @@ def translated(provider: str, error: Exception, *, opened: bool) -> ProviderErro
     sdk = importlib.import_module(provider)
     httpx2 = importlib.import_module("httpx2")
     words = f"{provider}: {type(error).__name__}"
-    if isinstance(error, (sdk.APITimeoutError, httpx2.TimeoutException)):
-        return ProviderUnavailable(words)
     if isinstance(error, (sdk.APIConnectionError, httpx2.HTTPError)):
-        return ProviderGarbled(words) if opened else ProviderUnavailable(words)
+        late = isinstance(error, (sdk.APITimeoutError, httpx2.TimeoutException))
+        if opened and not late:
+            return ProviderGarbled(words)
+        # Once anything was sent it may be at work on that, and it may have to be paid for.
+        unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+        begun = opened or not isinstance(error.__cause__ or error, unsent)
+        return ProviderUnavailable(words, begun=begun)
     if isinstance(error, sdk.APIError):
-        return _refusal(provider, error)
+        return _refusal(provider, error, opened=opened)
     if isinstance(error, UNREADABLE):
         return ProviderGarbled(f"{provider}: the answer cannot be read ({type(error).__name__})")
     return None
 
 
 def reported(
-    words: str, *names: str, status: int = GOOD, retry_after: float | None = None
+    words: str,
+    *names: str,
+    status: int = GOOD,
+    retry_after: float | None = None,
+    begun: bool = True,
 ) -> ProviderError:
     """Make the error that a provider itself tells of, by the first name in the table.
 
-    Names that are not in it stay out of the text: they may quote the request.
+    Names that are not in it stay out of the text: they may quote the request. It is told within
+    an answer, unless `begun` says that it was told instead of one.
     """
     kind = next((name for name in names if name in KINDS), None)
     family = KINDS[kind] if kind else _by_status(status)
-    return family(f"{words} {kind}" if kind else words, retry_after=retry_after)
+    return family(f"{words} {kind}" if kind else words, retry_after=retry_after, begun=begun)
 
 
-def _refusal(provider: str, error: Any) -> ProviderError:
+def _refusal(provider: str, error: Any, *, opened: bool) -> ProviderError:
     response = getattr(error, "response", None)
     status = GOOD if response is None else int(response.status_code)
     told = reported(
@@ -87,9 +96,12 @@ def _refusal(provider: str, error: Any) -> ProviderError:
         *(str(getattr(error, attribute, None)) for attribute in ("code", "type")),
         status=status,
         retry_after=None if response is None else _retry_after(response.headers),
+        begun=opened,
     )
     if "spend_limit" in str(getattr(error, "error_code", None)):
-        return ProviderRejected(str(told))  # Anthropic's way to say that the money is used up
+        return ProviderRejected(
+            str(told), begun=opened
+        )  # Anthropic's way to say that the money is used up
     return told
 
 

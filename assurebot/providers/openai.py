@@ -53,9 +53,26 @@ class _Answer(Answer):
 
     def _keep(self, item: Json) -> None:
         self.native.append(item)
-        if item["type"] == "function_call":
-            call = ToolCall(id=item["call_id"], name=item["name"], arguments=item["arguments"])
-            self.calls.append(call)
+        match item["type"]:
+            case "function_call":
+                call = ToolCall(id=item["call_id"], name=item["name"], arguments=item["arguments"])
+                self.calls.append(call)
+            case "web_search_call":
+                self._search(item)
+            case "message":
+                for part in item.get("content") or ():
+                    for note in part.get("annotations") or ():
+                        self.cite(note)
+            case _:
+                pass
+
+    def _search(self, item: Json) -> None:
+        action = item.get("action") or {}  # empty once the allowed uses are spent
+        self.searches += action.get("type") == "search"
+        for page in action.get("sources") or ():
+            self.cite(page)
+        if item.get("status") != "completed":
+            self.grow(f"[web search: {item.get('status')}]")
 
     def _end(self, response: Json, ending: str) -> None:
         self.ending = ending
@@ -81,7 +98,10 @@ class OpenAIProvider(StreamingProvider):
         }
         if request.system:
             body["instructions"] = request.system
-        if request.tools:
+        if request.search:
+            body |= {"tools": [{"type": "web_search"}], "max_tool_calls": 1}
+            body["include"].append("web_search_call.action.sources")
+        elif request.tools:
             fixed = {"type": "function", "strict": False}
             body["tools"] = [fixed | described(tool) for tool in request.tools]
         if request.trace.user is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from assurebot.errors import ProviderRejected
 from assurebot.ports import OnText
 from assurebot.providers.account import Json
 from assurebot.providers.answer import Answer, StreamingProvider, as_object, described
@@ -35,6 +36,8 @@ class _Answer(Answer):
             delta = choice.get("delta") or {}
             self.refused |= bool(delta.get("refusal"))
             self.grow((delta.get("content") or "") + (delta.get("refusal") or ""))
+            for note in delta.get("annotations") or ():  # only gateways that search have them
+                self.cite(note.get("url_citation") or {})
             for piece in delta.get("tool_calls") or ():
                 self._add(piece)
             self.ending = choice.get("finish_reason") or self.ending
@@ -59,7 +62,9 @@ class OpenAIChatProvider(StreamingProvider):
     answer = _Answer
 
     def body(self, request: ModelRequest) -> Json:
-        """See `StreamingProvider`."""
+        """See `StreamingProvider`; this wire has no search."""
+        if request.search:
+            raise ProviderRejected("this server has no web search")
         system = [{"role": "system", "content": request.system}] if request.system else []
         said = [item for message in request.messages for item in _items(message)]
         body: Json = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -35,16 +36,14 @@ class Prices:
     """Prices of all models; the table is imported in a thread on first need, never updated.
 
     Args:
-        override: USD per million input and output tokens; it then goes for every model.
+        own: By provider, USD per million input and output tokens; they go for all of its models.
     """
 
-    def __init__(self, override: tuple[Decimal, Decimal] | None = None) -> None:
-        self._override = override
+    def __init__(self, own: Mapping[str, tuple[Decimal, Decimal]] | None = None) -> None:
+        self._own = own or {}
 
     async def known(self, ref: ModelRef) -> bool:
         """Tell whether calls of this model can be priced."""
-        if self._override is not None:
-            return True
         return await self._priced(ref, Tokens(input=1, output=1)) is not None
 
     async def cost(
@@ -57,8 +56,6 @@ class Prices:
             tokens: What the provider reported.
             asked: The model that was asked; its price goes if the other is not known.
         """
-        if self._override is not None:
-            return _flat(self._override, tokens)
         for candidate in (ref, asked):
             if candidate is not None:
                 price = await self._priced(candidate, tokens)
@@ -66,7 +63,17 @@ class Prices:
                     return price
         return _flat(DEAREST, tokens)
 
+    async def most(self, ref: ModelRef, input_tokens: int, output_tokens: int) -> Decimal:
+        """Return the dearest that such a call can cost: with all of its input written to the cache.
+
+        Where that has no price of its own, it has that of plain input.
+        """
+        tokens = Tokens(input=input_tokens, output=output_tokens, cache_write=input_tokens)
+        return await self.cost(ref, tokens)
+
     async def _priced(self, ref: ModelRef, tokens: Tokens) -> Decimal | None:
+        if (own := self._own.get(ref.provider)) is not None:
+            return _flat(own, tokens)
         if "genai_prices" in sys.modules:
             return _look_up(ref, tokens)
         # The import (0.2 s) and the first look-up (30 ms) would hold up the loop.

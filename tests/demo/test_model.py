@@ -121,6 +121,43 @@ def test_chatty_calls_tools_when_told(asked: Ask, calls: tuple[Call, ...]) -> No
     assert chatty()(asked).calls == calls
 
 
+ANTHROPIC_SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 1}
+OPENAI_SEARCH = {"type": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("wire", "fields", "status"),
+    [
+        ("anthropic", {"tools": [ANTHROPIC_SEARCH]}, 200),
+        ("anthropic", {"tools": [ANTHROPIC_SEARCH, {"name": "recall"}]}, 400),
+        ("anthropic", {"tools": [{"name": "recall"}, ANTHROPIC_SEARCH]}, 400),
+        ("anthropic", {"tools": [ANTHROPIC_SEARCH | {"max_uses": 2}]}, 400),
+        ("responses", {"tools": [OPENAI_SEARCH], "max_tool_calls": 1}, 200),
+        ("responses", {"tools": [OPENAI_SEARCH, {"name": "recall"}], "max_tool_calls": 1}, 400),
+        ("responses", {"tools": [OPENAI_SEARCH]}, 400),
+        ("chat", {"tools": [OPENAI_SEARCH], "max_tool_calls": 1}, 400),
+    ],
+)
+async def test_search_only_alone_and_once(wire: str, fields: dict[str, Any], status: int) -> None:
+    """A search of the server's own beside other tools, or more than one, is refused unasked."""
+    asked: list[Ask] = []
+
+    def script(ask: Ask) -> Turn:
+        asked.append(ask)
+        return Turn(text="found", sources=(("https://a.example/", "A"),))
+
+    async with (
+        ModelServer(script) as server,
+        aiohttp.ClientSession() as session,
+        session.post(server.url + PATHS[wire], json=body(wire, "x") | fields) as response,
+    ):
+        answer = await response.text()
+    good = status == 200
+    assert (response.status, "https://a.example/" in answer) == (status, good)
+    assert [made.search for made in asked] == [True] * good
+    assert [made.search for made in server.requests] == [True]
+
+
 async def test_plain_answers_are_fast() -> None:
     """Answers without delays are cheap enough for load tests."""
     async with ModelServer(echo()) as server, aiohttp.ClientSession() as session:

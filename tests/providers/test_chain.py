@@ -14,13 +14,14 @@ import pytest
 from assurebot.demo.model import Ask, ModelServer, Script, Turn, always, sequence
 from assurebot.errors import (
     AuditError,
+    BudgetSpent,
     ProviderError,
     ProviderGarbled,
     ProviderRejected,
     ProviderUnavailable,
 )
 from assurebot.providers.chain import ModelChain
-from assurebot.values import AuditEntry, ModelRef, Trace
+from assurebot.values import AuditEntry, ModelRef, ModelRequest, Trace, Usage
 from tests.doubles import ListAudit
 from tests.providers.wires import ignore, provider, question
 
@@ -35,6 +36,37 @@ CUT = Turn(text="Here I", fault="cut")
 ASKED = question("anthropic")
 
 
+class ListBudget:
+    """Sets money aside for so many calls, and keeps what becomes of it.
+
+    Attributes:
+        states: Of each reservation; its id is its place in the list, from 1.
+        usages: What was told of answered calls.
+    """
+
+    def __init__(self, calls: int = 1000, output_tokens: int = 100) -> None:
+        self.states: list[str] = []
+        self.usages: list[Usage] = []
+        self._calls = calls
+        self._output_tokens = output_tokens
+
+    async def reserve(self, request: ModelRequest) -> tuple[int, ModelRequest]:
+        """Set aside, and shrink the output to what is allowed."""
+        if len(self.states) == self._calls:
+            raise BudgetSpent("the budget")
+        self.states.append("held")
+        return len(self.states), replace(request, max_output_tokens=self._output_tokens)
+
+    async def release(self, reservation: int) -> None:
+        """Note that it was given back."""
+        self.states[reservation - 1] = "released"
+
+    async def settled(self, reservation: int, request: ModelRequest, usage: Usage) -> None:
+        """Note what was told."""
+        self.states[reservation - 1] = f"settled for {request.max_output_tokens}"
+        self.usages.append(usage)
+
+
 @asynccontextmanager
 async def chain(
     server: ModelServer,
@@ -42,14 +74,17 @@ async def chain(
     *,
     fallback: ModelRef | None = None,
     patience_seconds: float = 5.0,
+    budget: ListBudget | None = None,
+    read_seconds: float = 5.0,
 ) -> AsyncIterator[ModelChain]:
     """A chain over both providers, loaded already, with short pauses."""
     async with (
-        provider("anthropic", server.url, warm=True) as anthropic,
-        provider("responses", server.url, warm=True) as openai,
+        provider("anthropic", server.url, warm=True, read_seconds=read_seconds) as anthropic,
+        provider("responses", server.url, warm=True, read_seconds=read_seconds) as openai,
     ):
         made = ModelChain(
             {"anthropic": anthropic, "openai": openai},
+            budget=budget or ListBudget(),
             audit=audit,
             redact=lambda text: text.replace("anthropic", "[gone]"),
             fallback=fallback,
@@ -254,32 +289,34 @@ async def test_refusing_fallback_is_not_asked_again() -> None:
 
 
 async def test_no_account_is_a_refusal_without_an_attempt() -> None:
-    """A provider that is not configured is neither asked nor audited as asked."""
-    audit = ListAudit()
-    model = ModelChain({}, audit=audit, redact=str)
+    """A provider that is not configured is neither asked, paid for, nor audited as asked."""
+    audit, budget = ListAudit(), ListBudget()
+    model = ModelChain({}, budget=budget, audit=audit, redact=str)
     with pytest.raises(ProviderRejected, match="no account for anthropic"):
         await model.ask(ASKED, ignore)
     await model.aclose()
-    assert audit.entries == []
+    assert (audit.entries, budget.states) == ([], [])
 
 
 async def test_nothing_is_sent_without_an_intent() -> None:
-    """If the intent cannot be recorded, no request leaves, to the fallback neither."""
+    """If the intent cannot be recorded, nothing leaves or costs, to the fallback neither."""
+    budget = ListBudget()
     async with (
         ModelServer(always(GOOD)) as server,
-        chain(server, ListAudit(broken=True), fallback=GPT) as model,
+        chain(server, ListAudit(broken=True), fallback=GPT, budget=budget) as model,
     ):
         with pytest.raises(AuditError):
             await model.ask(ASKED, ignore)
         assert asked(server) == []
+    assert budget.states == ["released"]
 
 
 async def test_cancelled_attempt_is_recorded() -> None:
-    """A cancelled attempt has its result line, and the request is aborted."""
-    audit = ListAudit()
+    """A cancelled attempt has its result line and stays paid for; the request is aborted."""
+    audit, budget = ListAudit(), ListBudget()
     begun = asyncio.Event()
     turn = Turn(text="So far", fault="stall")
-    async with ModelServer(always(turn)) as server, chain(server, audit) as model:
+    async with ModelServer(always(turn)) as server, chain(server, audit, budget=budget) as model:
         task = asyncio.create_task(model.ask(ASKED, lambda _text: begun.set()))
         async with asyncio.timeout(5):
             await begun.wait()
@@ -287,7 +324,7 @@ async def test_cancelled_attempt_is_recorded() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             await server.gone.wait()
-    assert (results(audit), pairs(audit)) == (["cancelled"], [1])
+    assert (results(audit), pairs(audit), budget.states) == (["cancelled"], [1], ["held"])
 
 
 class SlowAudit(ListAudit):
@@ -344,3 +381,68 @@ async def test_unrecorded_result_is_an_error() -> None:
     async with ModelServer(breaking) as server, chain(server, audit) as model:
         with pytest.raises(AuditError):
             await model.ask(ASKED, ignore)
+
+
+@pytest.mark.parametrize(
+    ("turn", "state"),
+    [
+        (DOWN, "released"),
+        (REFUSED, "released"),
+        (Turn(status=502, html=True), "released"),
+        (CUT, "held"),
+        (Turn(text="Here I", fault="drop"), "held"),
+        (Turn(text="Here I", fault="error_event"), "held"),
+        (Turn(text="Here I", fault="nonsense"), "held"),
+        (Turn(text="Here I", fault="stall"), "held"),
+        (Turn(text="late", delay_seconds=30), "held"),
+    ],
+)
+@pytest.mark.parametrize("model", [CLAUDE, GPT])
+async def test_money_is_given_back_only_for_what_was_not_begun(
+    turn: Turn, state: str, model: ModelRef
+) -> None:
+    """What failed before an answer costs nothing; what broke in it counts at its most."""
+    budget = ListBudget()
+    async with (
+        ModelServer(sequence([turn, GOOD])) as server,
+        chain(server, ListAudit(), fallback=HAIKU, budget=budget, read_seconds=0.3) as asking,
+    ):
+        await asking.ask(replace(ASKED, model=model), ignore)
+    assert budget.states == [state, "settled for 100"]
+
+
+async def test_nothing_is_held_for_a_server_that_is_not_there() -> None:
+    """A connection that cannot be made costs nothing, however often it is tried."""
+    budget = ListBudget()
+    async with ModelServer(always(GOOD)) as server:
+        gone = server
+    async with chain(gone, ListAudit(), patience_seconds=0.2, budget=budget) as model:
+        with pytest.raises(ProviderUnavailable):
+            await model.ask(ASKED, ignore)
+    assert set(budget.states) == {"released"}
+
+
+async def test_what_is_sent_is_what_was_paid_for() -> None:
+    """The request leaves as the budget shrunk it, and the reply names its reservation."""
+    budget = ListBudget(output_tokens=50)
+    turns = sequence([DOWN, GOOD])
+    async with ModelServer(turns) as server, chain(server, ListAudit(), budget=budget) as model:
+        reply = await model.ask(ASKED, ignore)
+        assert [ask.raw["max_tokens"] for ask in server.requests] == [50, 50]
+    assert budget.states == ["released", "settled for 50"]
+    assert budget.usages == [reply.usage]
+    assert reply.usage.reservation == 2
+
+
+async def test_spent_budget_ends_the_question() -> None:
+    """Without money nothing is sent, audited or tried again, at a cheaper model neither."""
+    audit, budget = ListAudit(), ListBudget(calls=1)
+    script = by_model(claude=always(DOWN), gpt=always(GOOD))
+    async with (
+        ModelServer(script) as server,
+        chain(server, audit, fallback=GPT, budget=budget) as model,
+    ):
+        with pytest.raises(BudgetSpent):
+            await model.ask(ASKED, ignore)
+        assert asked(server) == ["claude-sonnet-5-5"]
+    assert (results(audit), budget.states) == (["ProviderUnavailable"], ["released"])

@@ -10,7 +10,7 @@ import pytest
 
 from assurebot.demo.model import Call, ModelServer, Turn, Wire, always
 from assurebot.errors import ProviderError, ProviderGarbled, ProviderRejected, ProviderUnavailable
-from tests.providers.wires import KEY, WIRES, ignore, provider, question, talk
+from tests.providers.wires import KEY, WIRES, gateway, ignore, provider, question, talk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,7 +281,17 @@ async def test_server_that_is_not_there(wire: Wire) -> None:
             with pytest.raises(ProviderUnavailable) as caught:
                 await asked.ask(question(wire), ignore)
     name = "anthropic" if wire == "anthropic" else "openai"
-    assert str(caught.value) == f"{name}: APIConnectionError"
+    assert (str(caught.value), caught.value.begun) == (f"{name}: APIConnectionError", False)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_gateway_that_reads_and_hangs_up(wire: Wire) -> None:
+    """Whoever has read the request may be at work on it: it may have to be paid for."""
+    async with gateway() as url, provider(wire, url) as asked:
+        with pytest.raises(ProviderUnavailable) as caught:
+            await asked.ask(question(wire), ignore)
+    name = "anthropic" if wire == "anthropic" else "openai"
+    assert (str(caught.value), caught.value.begun) == (f"{name}: APIConnectionError", True)
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ from assurebot.variables import DEFAULT_MODELS, ProviderName
 
 HAIKU = ModelRef(provider="anthropic", name="claude-haiku-5-5")
 UNKNOWN = ModelRef(provider="openai", name="my-own-model")
+FREE = {"openai": (Decimal(0), Decimal(0))}
 
 
 @pytest.mark.parametrize(
@@ -36,9 +38,9 @@ async def test_cached_tokens_have_their_own_price() -> None:
     assert (read, plain, written) == (Decimal("0.0001"), Decimal("0.001"), Decimal("0.00125"))
 
 
-async def test_own_price_goes_for_every_model() -> None:
-    """The operator's price needs no table, knows every model and ignores the cache."""
-    prices = Prices((Decimal("1.5"), Decimal(6)))
+async def test_own_price_goes_for_every_model_of_its_provider() -> None:
+    """The operator's price needs no table, knows every such model and ignores the cache."""
+    prices = Prices({"openai": (Decimal("1.5"), Decimal(6))})
     tokens = Tokens(input=1_000_000, output=500_000, cache_read=900_000)
     assert await prices.known(UNKNOWN)
     assert await prices.cost(UNKNOWN, tokens) == Decimal("4.5")
@@ -46,9 +48,16 @@ async def test_own_price_goes_for_every_model() -> None:
 
 async def test_own_server_may_cost_nothing() -> None:
     """A price of 0,0 is a price."""
-    prices = Prices((Decimal(0), Decimal(0)))
+    prices = Prices(FREE)
     assert await prices.known(UNKNOWN)
     assert await prices.cost(UNKNOWN, Tokens(input=1_000, output=1_000)) == Decimal(0)
+
+
+async def test_own_price_is_not_that_of_another_provider() -> None:
+    """A free server of one's own makes no paid model free, nor a price for an unknown one."""
+    tokens, prices = Tokens(input=1_000, output=100), Prices(FREE)
+    assert await prices.cost(HAIKU, tokens) == await Prices().cost(HAIKU, tokens) > 0
+    assert not await prices.known(replace(HAIKU, name="my-own-model"))
 
 
 @pytest.mark.parametrize(
@@ -89,3 +98,32 @@ async def test_parts_beyond_the_whole_are_priced() -> None:
     """A report with more cached tokens than input tokens is priced by the larger figure."""
     odd = Tokens(input=10, output=0, cache_read=10_000)
     assert await Prices().cost(HAIKU, odd) == Decimal("0.0001")
+
+
+@pytest.mark.parametrize(
+    ("name", "input_tokens", "usd"),
+    [
+        ("claude-haiku-5-5", 10_000, "0.00175"),  # all of it written to the cache
+        ("claude-haiku-5-5", 200_000, "0.1275"),  # the tier of a long context
+        ("claude-2", 10_000, "0.104"),  # a model without a cache
+        ("my-own-model", 10_000, "2.1"),
+    ],
+)
+async def test_most_is_never_less_than_any_cost(name: str, input_tokens: int, usd: str) -> None:
+    """The most that a call can cost is its price with no token read from the cache."""
+    ref = ModelRef(provider="anthropic", name=name)
+    most = await Prices().most(ref, input_tokens, 1_000)
+    whole = Tokens(input=input_tokens, output=1_000)
+    costs = [
+        await Prices().cost(ref, replace(whole, **{part: n}))
+        for part in ("cache_read", "cache_write")
+        for n in (0, input_tokens // 2, input_tokens)
+    ]
+    assert (most, max(costs)) == (Decimal(usd), most)
+
+
+async def test_most_goes_by_the_own_price() -> None:
+    """The operator's price goes for the most as well, also where it is nothing."""
+    dear = Prices({"openai": (Decimal(2), Decimal(8))})
+    assert await dear.most(UNKNOWN, 500_000, 250_000) == Decimal(3)
+    assert await Prices(FREE).most(UNKNOWN, 500_000, 250_000) == Decimal(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -36,7 +38,7 @@ ADD = ToolSpec(
 
 def prices() -> Prices:
     """One dollar per million input tokens, two per million output tokens."""
-    return Prices((Decimal(1), Decimal(2)))
+    return Prices(dict.fromkeys(("anthropic", "openai"), (Decimal(1), Decimal(2))))
 
 
 def ref(wire: Wire) -> ModelRef:
@@ -106,6 +108,22 @@ async def talk(server: ModelServer, wire: Wire) -> AsyncIterator[Provider]:
     """A provider of this wire at the stand-in, with short limits."""
     async with provider(wire, server.url, read_seconds=0.3, answer_seconds=5.0) as made:
         yield made
+
+
+@asynccontextmanager
+async def gateway(answer: bytes = b"") -> AsyncIterator[str]:
+    """The address of a server that reads a request whole, writes this and hangs up."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
+        await reader.readexactly(int(length))
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}"
 
 
 def ignore(_text: str) -> None:
