@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 
 from assurebot.telegram.split import is_visible, units
 from assurebot.values import Entity
 
 _BULLET, _INDENT = "\u2022 ", "  "
 
-# Telegram drops links to hosts without a dot, and makes web addresses of mailto: and tel:
-# (td/telegram/LinkManager.cpp, `check_link_impl`); those are shown, and it detects them itself.
-_LINK = re.compile(
-    r"https?://[\w-]+(?:\.[\w-]+)+\.?(?::\d{1,5})?(?:[/?#]\S*)?|tg://[\w-]+(?:[/?]\S*)?",
-    re.IGNORECASE,
-)
 _CONTACT = re.compile(r"^(?:mailto|tel):", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Link:
-    """An open link: where its label starts, in UTF-16 units and in parts."""
-
-    url: str
-    title: str
-    start: int
-    part: int
 
 
 class Page:
     """Text and entities in the making; line breaks are written when something follows them."""
 
-    def __init__(self, *, in_table: bool = False) -> None:
+    def __init__(self) -> None:
         self.entities: list[Entity] = []
         self.lists: list[int | None] = []  # the next number of each open list; None: bullets
         self.rows: list[list[str]] = []  # of the open table
-        self._in_table = in_table
         self._parts: list[str] = []
         self._units = 0
         self._breaks = 2  # newlines at the end of the text; its start counts as a blank line
@@ -45,7 +27,7 @@ class Page:
         self._after_marker = False
         self._style_starts: dict[str, int] = {}
         self._style_depths: Counter[str] = Counter()
-        self._links: list[_Link] = []
+        self._links: list[tuple[str, str, int]] = []  # target, title, parts before the label
         self._quotes: list[int] = []
 
     @property
@@ -90,9 +72,6 @@ class Page:
 
     def write_code(self, text: str, kind: str, language: str | None = None) -> None:
         """Write code; styles around it are interrupted, for Telegram has no code inside them."""
-        if self._links:  # nor inside links
-            self.write(text)
-            return
         for style, start in self._style_starts.items():
             self._mark(style, start)
         start = self._begin()
@@ -113,21 +92,18 @@ class Page:
 
     def open_link(self, url: str, title: str) -> None:
         """Begin the label of a link."""
-        start = self._begin()
-        self._links.append(_Link(url=url, title=title, start=start, part=len(self._parts)))
+        self._begin()
+        self._links.append((url, title, len(self._parts)))
 
     def close_link(self) -> None:
-        """End a link; what of it Telegram would not keep is written behind it."""
-        link = self._links.pop()
-        label = "".join(self._parts[link.part :])
-        hidden = [link.title] if link.title else []
+        """End a link: nothing hides behind its label, so the target is written after it."""
+        url, title, part = self._links.pop()
+        label = "".join(self._parts[part:])
+        address = _CONTACT.sub("", url)
         if not any(map(is_visible, label)):
-            self.write(link.url)
-        elif self._links or self._in_table or not _LINK.fullmatch(link.url):
-            address = _CONTACT.sub("", link.url)
-            hidden[:0] = [address] if address not in (label, "") else []
-        else:
-            self._mark("text_link", link.start, url=link.url)
+            self.write(url)
+            address = ""
+        hidden = [word for word in (address, title) if word and word != label]
         if hidden:
             self.write(f" ({' '.join(hidden)})")
 
@@ -153,11 +129,7 @@ class Page:
         self._after_marker = False
         return self._units
 
-    def _mark(
-        self, kind: str, start: int, *, url: str | None = None, language: str | None = None
-    ) -> None:
+    def _mark(self, kind: str, start: int, *, language: str | None = None) -> None:
         length = self._units - start
         if length > 0:
-            self.entities.append(
-                Entity(type=kind, offset=start, length=length, url=url, language=language)
-            )
+            self.entities.append(Entity(type=kind, offset=start, length=length, language=language))

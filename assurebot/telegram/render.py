@@ -1,14 +1,15 @@
 """Markdown into Telegram messages: text and entities, never `parse_mode`, so nothing can fail.
 
-What Markdown would hide (link targets that Telegram refuses, titles, odd code-block headers,
-surplus table cells, anything nested too deep) is shown as text: no word is lost.
+What Markdown would hide (link targets, titles, odd code-block headers, surplus table cells,
+anything nested too deep) is shown as text: no word is lost, and no link has another's label.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from markdown_it import MarkdownIt
@@ -17,9 +18,11 @@ from markdown_it.rules_block.table import escapedSplit, getLine, table
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from assurebot.ports import Links
+from assurebot.telegram.links import guard
 from assurebot.telegram.page import Page
 from assurebot.telegram.split import clean, split
-from assurebot.values import Piece
+from assurebot.values import Entity, Piece
 
 MAX_MARKDOWN = 32_768
 """So many characters are read as Markdown (the parser is quadratic on some); more stay plain."""
@@ -34,7 +37,7 @@ _BARE_URL = re.compile(r"://(?:(?!\*\*|~~)[^\s<>\[\]()`\\]|\((?:(?!\*\*|~~)[^\s<
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{0,32}(?![A-Za-z0-9_+#.-])")
 
 
-def render(markdown: str) -> tuple[Piece, ...]:
+def render(markdown: str, links: Links = frozenset()) -> tuple[Piece, ...]:
     """Return the messages that show a Markdown text; see `ports.Renderer`.
 
     Takes up to a second of CPU for hostile input: call it in a thread.
@@ -43,22 +46,28 @@ def render(markdown: str) -> tuple[Piece, ...]:
     end = len(text)
     if end > MAX_MARKDOWN:
         end = text.rfind("\n", MAX_MARKDOWN // 2, MAX_MARKDOWN) + 1 or MAX_MARKDOWN
-    return (*_formatted(text[:end]), *split(text[end:]))
+    return (*_formatted(text[:end], links), *_messages(text[end:], (), links))
 
 
-def plain(text: str) -> tuple[Piece, ...]:
-    """Return the messages that show a text as it stands."""
-    return split(clean(text))
+def plain(text: str, *, guarded: bool = False) -> tuple[Piece, ...]:
+    """Return the messages that show a text as it stands, or `guarded`: with no link in it."""
+    return _messages(clean(text), (), frozenset() if guarded else None)
 
 
-def _formatted(text: str) -> tuple[Piece, ...]:
+def _formatted(text: str, links: Links) -> tuple[Piece, ...]:
     tokens = _parser().parse(text)
     if any(token.level >= _MAX_NESTING - 1 for token in tokens):
-        return split(text)  # the parser has left out what is nested deeper
+        return _messages(text, (), links)  # the parser has left out what is nested deeper
     page = Page()
     for token in tokens:
         _show(page, token)
-    return split(page.text, page.entities) or split(text)
+    return _messages(page.text, page.entities, links) or _messages(text, (), links)
+
+
+def _messages(text: str, entities: Sequence[Entity], links: Links) -> tuple[Piece, ...]:
+    if links is None:
+        return split(text, entities)
+    return tuple(replace(piece, guarded=True) for piece in split(*guard(text, entities, links)))
 
 
 @cache
@@ -119,7 +128,7 @@ def _show(page: Page, token: Token) -> None:
 
 
 def _inline(page: Page, token: Token) -> None:
-    target = Page(in_table=True) if page.rows else page
+    target = Page() if page.rows else page
     for child in token.children or ():
         _show(target, child)
     if page.rows:

@@ -11,7 +11,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from assurebot.values import Entity, Piece
 
@@ -85,7 +85,8 @@ class _Layout:
         self._text = text
         widths = (1 if char <= "\uffff" else 2 for char in text)
         self._at = list(accumulate(widths, initial=0))
-        self._entities = sorted(entities, key=_outer_first)
+        self._later = iter(sorted(entities, key=_outer_first))
+        self._near: list[Entity] = []  # those of the next piece, and one more if there is one
         self._in_code = bytearray(self._at[-1] + 1)
         for entity in entities:
             if entity.type == "pre":
@@ -114,7 +115,7 @@ class _Layout:
         start += len(trimmed) - len(chunk)
         first, last = self._at[start], self._at[start + len(chunk)]
         found = []
-        for entity in self._entities:
+        for entity in self._near:
             begin = max(entity.offset, first)
             length = min(entity.offset + entity.length, last) - begin
             if length > 0:
@@ -122,10 +123,11 @@ class _Layout:
         return Piece(text=chunk, entities=tuple(found[:MAX_ENTITIES]))
 
     def _within_entity_limit(self, start: int, furthest: int) -> int:
-        ahead = [one for one in self._entities if one.offset + one.length > self._at[start]]
-        if len(ahead) <= MAX_ENTITIES:
+        near = [one for one in self._near if one.offset + one.length > self._at[start]]
+        self._near = near + list(islice(self._later, MAX_ENTITIES + 1 - len(near)))
+        if len(self._near) <= MAX_ENTITIES:
             return furthest
-        index = bisect_left(self._at, ahead[MAX_ENTITIES].offset)
+        index = bisect_left(self._at, self._near[MAX_ENTITIES].offset)
         return min(furthest, index) if index > start else furthest
 
     def _between_clusters(self, start: int, furthest: int) -> int:
