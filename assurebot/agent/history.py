@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import count, dropwhile
 from typing import assert_never
 
 from assurebot.values import (
@@ -13,12 +13,15 @@ from assurebot.values import (
     AssistantMessage,
     Exchange,
     Message,
+    StoredEvent,
     TextPart,
     ToolMessage,
     ToolResult,
     UserMessage,
     is_tainted,
     is_untrusted,
+    labels,
+    untrusted,
 )
 
 KEPT_EXCHANGES = 40
@@ -31,22 +34,47 @@ UNTRUSTED_EXCHANGES = 4
 UNTRUSTED_FOR = timedelta(minutes=30)
 """Untrusted content stays for so many exchanges and so long, whichever ends first."""
 
+DERIVED = untrusted("answer")
+"""The label of what was made in a tainted turn; it goes when what it was made from goes."""
+
 INTERRUPTED = "Interrupted; the outcome is unknown. It was not run again."
 
 
-def conversation(exchanges: Sequence[Exchange], now: datetime) -> tuple[Message, ...]:
-    """Return the messages of past exchanges (oldest first) that a new turn shall see."""
+def conversation(
+    exchanges: Sequence[Exchange], now: datetime, *, afresh: bool = False
+) -> tuple[Message, ...]:
+    """Return the messages of past exchanges that a new turn shall see, in the order they ended.
+
+    Args:
+        exchanges: In any order: one that waited for a press ended after others.
+        now: The present.
+        afresh: Leave out all untrusted content at once.
+    """
     kept: list[Exchange] = []
     room = KEPT_CHARS
-    for age, exchange in enumerate(reversed(exchanges[-KEPT_EXCHANGES:])):
-        fresh = age < UNTRUSTED_EXCHANGES and now - exchange.at <= UNTRUSTED_FOR
-        shown = exchange if fresh else stubbed(exchange)
+    ended = sorted(exchanges, key=lambda each: (each.at, each.id))
+
+    def passed(each: Exchange) -> bool:
+        brought = any(labels(message) - {OWNER, DERIVED} for message in each.messages)
+        return afresh or now - each.at > UNTRUSTED_FOR or not brought
+
+    # An answer stays no longer than what it was made from, or one would taint the next for ever.
+    fresh = {each.id for each in dropwhile(passed, ended[-UNTRUSTED_EXCHANGES:])}
+    for exchange in reversed(ended[-KEPT_EXCHANGES:]):
+        shown = exchange if exchange.id in fresh else stubbed(exchange)
         room -= sum(_length(message) for message in shown.messages)
         if room < 0 and kept:
             break
         kept.append(shown)
     messages = [message for exchange in reversed(kept) for message in exchange.messages]
     return repaired(messages)
+
+
+def waiting(stored: StoredEvent, names: str) -> Exchange:
+    """Return what other turns see of one that waits for a press."""
+    answer = AssistantMessage(text=f"(This waits for approval {names}.)")
+    messages = (UserMessage(parts=stored.event.parts), answer)
+    return Exchange(id=stored.id, at=stored.event.received_at, messages=messages)
 
 
 def stubbed(exchange: Exchange) -> Exchange:
@@ -59,7 +87,13 @@ def stubbed(exchange: Exchange) -> Exchange:
         when = exchange.at.strftime("%Y-%m-%d %H:%M")
         return f"[{origin} of {when} UTC is no longer shown; recall({exchange.id}) reads it]"
 
-    shown = (_shortened(each, stub) if is_tainted(each) else each for each in exchange.messages)
+    shown: list[Message] = []
+    for message in exchange.messages:
+        if isinstance(message, AssistantMessage) and is_tainted(message):
+            # Calls were made from it too, even their names; all that follows came of this answer.
+            shown.append(AssistantMessage(text=stub(message.label)))
+            break
+        shown.append(_shortened(message, stub))
     return replace(exchange, messages=tuple(shown))
 
 
@@ -72,10 +106,7 @@ def _shortened(message: Message, stub: Callable[[str], str]) -> Message:
             )
             return replace(message, parts=parts)
         case AssistantMessage():
-            # What was asked of tools was made from it too.
-            calls = tuple(replace(call, arguments="{}") for call in message.calls)
-            text = stub(message.label) if message.text else ""
-            return AssistantMessage(text=text, calls=calls)
+            return message
         case ToolMessage():
             results = tuple(
                 replace(result, text=stub(result.label), label=OWNER)

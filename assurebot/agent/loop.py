@@ -2,28 +2,29 @@
 
 Every model answer and tool call is a stored step: intent, effect, result. A turn that was cut off
 goes on from its last step; a tool whose outcome is unknown is not run again unless it says it may.
+A turn with calls that need a press ends here as `Asleep`, and goes on from its steps after them.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from assurebot.agent.history import INTERRUPTED, repaired
+from assurebot.agent.history import INTERRUPTED
 from assurebot.agent.prompt import framed, system_prompt
+from assurebot.agent.talk import Journal, OnAnswer, Talk, Turn
 from assurebot.agent.toolbox import Toolbox, refused
 from assurebot.errors import LimitReached
-from assurebot.ports import AuditLog, Clock, OnText, Provider, Redact, Tool, ToolContext
+from assurebot.guard.arguments import canonical
+from assurebot.guard.policy import Situation, typed_in
+from assurebot.guard.rates import repeated
+from assurebot.ports import Clock, Links, Provider, Redact, ToolContext
 from assurebot.values import (
-    OWNER,
     AssistantMessage,
     Attachment,
     BoxFile,
-    Event,
+    Decision,
     Message,
-    ModelRef,
     ModelReply,
     ModelRequest,
     ModelStep,
@@ -33,10 +34,8 @@ from assurebot.values import (
     ToolMessage,
     ToolResult,
     ToolStep,
-    Trace,
     UserMessage,
-    is_tainted,
-    untrusted,
+    is_untrusted,
 )
 
 
@@ -50,78 +49,50 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """What a turn starts from; `steps` are those already stored."""
-
-    id: int
-    event: Event
-    model: ModelRef
-    past: tuple[Message, ...]
-    steps: tuple[Step, ...]
-    trace: Trace
-
-
-class Journal(Protocol):
-    """Keeps the steps of one turn."""
-
-    async def note(self, *steps: Step) -> None:
-        """Store steps in one commit, over those with the same number."""
-        ...
-
-    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
-        """Store files that shall go to the chat with the answer."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A finished turn: what to say and send, what to remember, and the steps not stored yet."""
+    """A finished turn: what to say and send, what to remember, and the steps not stored yet.
+
+    Attributes:
+        links: The URLs in the text that may be links; `None` where nothing untrusted is in it.
+    """
 
     text: str
     messages: tuple[Message, ...]
     steps: tuple[Step, ...]
     files: tuple[Attachment, ...] = ()
+    links: Links = None
 
 
-@dataclass(slots=True, kw_only=True)
-class _Talk:
-    """The conversation of a running turn, as it grows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A call that needs a press; `n` is its step."""
 
-    turn: Turn
-    journal: Journal
-    on_text: OnText
-    known: Mapping[int, Step]
-    unsaved: list[Step] = field(default_factory=list)
-    """Steps that go into the same commit as the next intent."""
-    key: str = field(default_factory=lambda: secrets.token_hex(8))
-    own: list[Message] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    tokens: int = 0
+    n: int
+    call: ToolCall
+    decision: Decision
 
-    def everything(self) -> tuple[Message, ...]:
-        return repaired((*self.turn.past, *self.own))
 
-    @property
-    def label(self) -> str:
-        """The label of what the model makes of this context."""
-        tainted = any(map(is_tainted, (*self.turn.past, *self.own)))
-        return untrusted("answer") if tainted else OWNER
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asleep:
+    """A turn that can go on only when its calls are decided.
 
-    def say(self, text: str) -> None:
-        self.on_text("\n\n".join([*self.texts, text] if text else self.texts))
+    Attributes:
+        text, links: What it has said since it slept last, as in `Outcome`.
+        by_history: Nothing taints it but earlier exchanges, and it has done nothing yet.
+    """
 
-    def add(self, reply: ModelReply) -> None:
-        self.own.append(reply.message)
-        self.tokens += reply.usage.input_tokens + reply.usage.output_tokens
-        if reply.message.text:
-            self.texts.append(reply.message.text)
+    text: str
+    links: Links
+    steps: tuple[Step, ...]
+    asks: tuple[Ask, ...]
+    by_history: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Keeping:
     """Keeps one tool call in the journal of its turn."""
 
-    talk: _Talk
+    talk: Talk
     step: ToolStep
 
     async def begin(self) -> None:
@@ -139,22 +110,21 @@ class Agent:
         self,
         *,
         provider: Provider,
-        tools: Sequence[Tool],
-        audit: AuditLog,
+        tools: Toolbox,
         clock: Clock,
         redact: Redact,
         limits: Limits,
         prompt_extra: str = "",
     ) -> None:
         self._provider = provider
-        self._tools = Toolbox(tools, audit=audit, redact=redact)
+        self._tools = tools
         self._clock = clock
         self._redact = redact
         self._limits = limits
         self._prompt_extra = prompt_extra
 
-    async def run(self, turn: Turn, journal: Journal, on_text: OnText) -> Outcome:
-        """Work a turn to its answer.
+    async def run(self, turn: Turn, journal: Journal, on_answer: OnAnswer) -> Outcome | Asleep:
+        """Work a turn to its answer, or to where it needs a press.
 
         Raises:
             LimitReached: Too many steps or tokens.
@@ -162,8 +132,15 @@ class Agent:
             AuditError, StoreError: Something could not be recorded, so it was not done.
         """
         known = {step.n: step for step in turn.steps}
-        talk = _Talk(turn=turn, journal=journal, on_text=on_text, known=known)
-        talk.own.append(UserMessage(parts=turn.event.parts))
+        talk = Talk(
+            turn=turn,
+            journal=journal,
+            on_answer=on_answer,
+            known=known,
+            approvals={each.n: each for each in turn.approvals},
+            typed=typed_in(turn.event.parts),
+        )
+        talk.take(UserMessage(parts=turn.event.parts))
         n = 0
         while True:
             step = known.get(n)
@@ -175,16 +152,25 @@ class Agent:
             talk.add(reply)
             if not reply.message.calls:
                 return _outcome(talk, reply)
-            n = await self._run_calls(talk, reply, n)
+            asks = await self._run_calls(talk, reply, n)
+            if asks:
+                return Asleep(
+                    text=talk.text,
+                    links=talk.links,
+                    steps=tuple(talk.unsaved),
+                    asks=asks,
+                    by_history=talk.by_history and not talk.acted,
+                )
+            n += 1 + len(reply.message.calls)
 
-    async def _ask(self, talk: _Talk, n: int) -> ModelReply:
+    async def _ask(self, talk: Talk, n: int) -> ModelReply:
         if n >= self._limits.steps:
             raise LimitReached(f"the limit of {self._limits.steps} steps (MAX_STEPS)")
         if talk.tokens >= self._limits.tokens:
             raise LimitReached(f"the limit of {self._limits.tokens:,} tokens for one turn")
         request = ModelRequest(
             model=talk.turn.model,
-            system=system_prompt(self._prompt_extra, self._clock.now()),
+            system=system_prompt(self._prompt_extra, self._clock.now(), talk.turn.memories),
             messages=framed(talk.everything(), talk.key),
             tools=self._tools.specs,
             max_output_tokens=self._limits.output_tokens,
@@ -199,7 +185,7 @@ class Agent:
             content = self._redact(native.content)
             native = NativeContent(provider=native.provider, content=content)
         calls = tuple(
-            replace(call, name=self._named(call), arguments=self._redact(call.arguments))
+            replace(call, name=self._named(call), arguments=self._settled(call.arguments))
             for call in message.calls
         )
         text = self._redact(message.text)
@@ -209,47 +195,88 @@ class Agent:
         # The mark of the redactor has signs that no provider takes in a name.
         return call.name if self._redact(call.name) == call.name else "redacted"
 
-    async def _run_calls(self, talk: _Talk, reply: ModelReply, n: int) -> int:
-        """Run the calls of an answer in order; return the number of the next model step."""
-        results: list[ToolResult] = []
-        for number, call in enumerate(reply.message.calls, start=n + 1):
-            step = talk.known.get(number)
-            if isinstance(step, ToolStep) and step.result is not None:
-                result = step.result
-            else:
-                result = await self._settle(talk, call, number, begun=step is not None)
-                talk.unsaved.append(ToolStep(n=number, call=call, result=result))
-            results.append(result)
-            if result.failed and result.text == INTERRUPTED:
+    def _settled(self, arguments: str) -> str:
+        """Bring arguments to their one form; what has none is refused where it is decided on."""
+        arguments = self._redact(arguments)
+        try:
+            return canonical(arguments)
+        except ValueError:
+            return arguments
+
+    async def _run_calls(self, talk: Talk, reply: ModelReply, n: int) -> tuple[Ask, ...]:
+        """Run the calls of an answer: first all that need no press; return those that do."""
+        calls = dict(enumerate(reply.message.calls, start=n + 1))
+        results: dict[int, ToolResult] = {}
+        asks = []
+        slept = len(talk.texts) if talk.approvals.keys() & calls else None
+        for number in sorted(calls, key=lambda each: each in talk.approvals):
+            if number in talk.approvals and slept is not None:
+                talk.said, slept = len(talk.texts), None
+            found = await self._result(talk, reply, n, number)
+            if isinstance(found, Ask):
+                asks.append(found)
+                continue
+            results[number] = found
+            if found.failed and found.text == INTERRUPTED:
                 # Here and not where it is found: another restart may come before the answer.
                 talk.texts.append(
-                    f"⚠️ `{call.name}` was interrupted. Whether it took effect is "
+                    f"⚠️ `{calls[number].name}` was interrupted. Whether it took effect is "
                     "unknown; it was not run again."
                 )
                 talk.say("")
-        talk.own.append(ToolMessage(results=tuple(results)))
-        following = n + 1 + len(reply.message.calls)
-        await talk.journal.note(*talk.unsaved, ModelStep(n=following))
+        if asks:
+            return tuple(asks)
+        talk.take(ToolMessage(results=tuple(results[number] for number in calls)))
+        following = n + 1 + len(calls)
+        # What is known of the next step from before a pause must stay.
+        begun = () if following in talk.known else (ModelStep(n=following),)
+        await talk.journal.note(*talk.unsaved, *begun)
         talk.unsaved.clear()
-        return following
+        return ()
 
-    async def _settle(self, talk: _Talk, call: ToolCall, number: int, *, begun: bool) -> ToolResult:
-        """Bring one call to a result: close it as interrupted, or let the toolbox have it."""
-        if begun and not self._tools.may_repeat(call):
-            return refused(call, INTERRUPTED)
-        if number >= self._limits.steps:
-            return refused(call, "not run: the turn's limit of steps is reached")
+    async def _result(self, talk: Talk, reply: ModelReply, n: int, number: int) -> ToolResult | Ask:
+        """Return what is known of a call, or bring it to a result or to a question."""
+        call, step = reply.message.calls[number - n - 1], talk.known.get(number)
+        if isinstance(step, ToolStep) and step.result is not None:
+            return step.result
+        if step is not None and not self._tools.may_repeat(call):
+            result = refused(call, INTERRUPTED)
+        else:
+            again = repeated(talk.made_before(number, reply, n), (call.name, call.arguments))
+            decision = self._tools.decide(
+                call,
+                Situation(tainted=is_untrusted(talk.label), typed=talk.typed),
+                talk.approvals.get(number),
+                repeated=again,
+            )
+            if number >= self._limits.steps:
+                reason = "the turn's limit of steps is reached (MAX_STEPS)"
+                decision = Decision(verdict="deny", rule="steps", reason=reason)
+            if decision.verdict == "ask":
+                return Ask(n=number, call=call, decision=decision)
+            result = await self._settle(talk, call, number, decision)
+        talk.unsaved.append(ToolStep(n=number, call=call, result=result))
+        return result
+
+    async def _settle(
+        self, talk: Talk, call: ToolCall, number: int, decision: Decision
+    ) -> ToolResult:
         event = talk.turn.event
-        trace = replace(talk.turn.trace, step=number)
-        context = ToolContext(place=event.place, actor=event.actor, trace=trace)
+        context = ToolContext(
+            place=event.place,
+            actor=event.actor,
+            trace=replace(talk.turn.trace, step=number),
+            label=talk.label,
+        )
         kept = _Keeping(talk=talk, step=ToolStep(n=number, call=call))
-        return await self._tools.settle(call, context, talk.label, kept)
+        return await self._tools.settle(call, decision, context, kept, talk.approvals.get(number))
 
 
-def _outcome(talk: _Talk, reply: ModelReply) -> Outcome:
+def _outcome(talk: Talk, reply: ModelReply) -> Outcome:
     notices = []
     if reply.stop == "max_tokens":
-        notices.append("✂️ The answer was cut at its length limit (MAX_OUTPUT_TOKENS).")
+        limit = "MAX_OUTPUT_TOKENS, or what is left of the budget"
+        notices.append(f"✂️ The answer was cut at its length limit ({limit}).")
     if reply.stop == "refusal" and not talk.texts:
         notices.append("The model declined to answer this.")
     # A provider's own form matters only within the turn; history keeps the typed one.
@@ -259,7 +286,8 @@ def _outcome(talk: _Talk, reply: ModelReply) -> Outcome:
     )
     results = (r for m in talk.own if isinstance(m, ToolMessage) for r in m.results)
     return Outcome(
-        text="\n\n".join([*talk.texts, *notices]),
+        text="\n\n".join(filter(None, [talk.text, *notices])),
+        links=talk.links,
         messages=messages,
         steps=tuple(talk.unsaved),
         files=tuple(file for result in results for file in result.files),

@@ -1,4 +1,4 @@
-"""`recall`: read an earlier exchange of the same conversation again."""
+"""`recall`: read an earlier exchange of the same conversation, or a note, again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from assurebot.values import (
     AssistantMessage,
     Exchange,
     Message,
+    Place,
     ToolMessage,
     ToolSpec,
     UserMessage,
@@ -21,13 +22,17 @@ from assurebot.values import (
 )
 
 SCHEMA = """{"type": "object", "properties": {"id": {"type": "integer", "minimum": 1, \
-"description": "Number of the exchange; a number in between gives the one before it."}}, \
-"required": ["id"], "additionalProperties": false}"""
+"description": "Number of the exchange; a number in between gives the one before it."}, \
+"note": {"type": "integer", "minimum": 1, "description": "Instead of id: number of a note."}}, \
+"additionalProperties": false}"""
+
+_NEEDS = 'recall needs {"id": <number of the exchange>} or {"note": <number of the note>}'
 
 
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    id: int = Field(ge=1, lt=2**63)
+    id: int | None = Field(None, ge=1, lt=2**63)
+    note: int | None = None
 
 
 class Recall:
@@ -36,8 +41,9 @@ class Recall:
     spec = ToolSpec(
         name="recall",
         description=(
-            "Read an earlier exchange of this conversation, by its number. Use it when a stub "
-            "names one, or to look further back than the messages that you can see."
+            "Read an earlier exchange of this conversation by its number (id), or a note by its "
+            "own (note): one of the two. Use it when a stub or a list names one, or to look "
+            "further back than the messages that you can see."
         ),
         schema=SCHEMA,
         effect="private-read",
@@ -51,17 +57,32 @@ class Recall:
     async def run(self, arguments: str, context: ToolContext) -> ToolOutput:
         """See `Tool.run`."""
         try:
-            wanted = _Arguments.model_validate_json(arguments or "{}").id
+            wanted = _Arguments.model_validate_json(arguments or "{}")
         except ValidationError as error:
-            raise ToolError('recall needs {"id": <number of the exchange>}') from error
-        exchange = await self._store.exchange(context.place, wanted)
+            raise ToolError(_NEEDS) from error
+        if wanted.id is not None and wanted.note is None:
+            return await self._exchange(wanted.id, context.place)
+        if wanted.note is not None and wanted.id is None:
+            return await self._note(wanted.note, context.place)
+        raise ToolError(_NEEDS)
+
+    async def _exchange(self, wanted: int, place: Place) -> ToolOutput:
+        exchange = await self._store.exchange(place, wanted)
         if exchange is None:
             raise ToolError(f"this conversation has no exchange {wanted} or before it")
         label = untrusted("recalled") if any(map(is_tainted, exchange.messages)) else OWNER
-        return ToolOutput(text=_shown(exchange), label=label)
+        return ToolOutput(text=shown(exchange), label=label)
+
+    async def _note(self, wanted: int, place: Place) -> ToolOutput:
+        for note in await self._store.memories(place.chat_id):
+            if note.id == wanted:
+                text = f"Note {note.id} of {note.at:%Y-%m-%d}: {note.text}"
+                return ToolOutput(text=text, label=note.label)
+        raise ToolError(f"there is no note {wanted}")
 
 
-def _shown(exchange: Exchange) -> str:
+def shown(exchange: Exchange) -> str:
+    """Return an exchange as text, each message behind the name of who made it."""
     lines = [f"Exchange {exchange.id} of {exchange.at:%Y-%m-%d %H:%M} UTC:"]
     for message in exchange.messages:
         lines += _lines(message)

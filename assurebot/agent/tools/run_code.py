@@ -48,6 +48,7 @@ class RunCode:
             effect="outward" if network else "pure",
             result_label=self._jobs.label("turn"),
             repeatable=not network,
+            per_minute=10,
             timeout_seconds=limits.seconds + WAIT_SECONDS,
         )
 
