@@ -25,6 +25,13 @@ async def patiently(write: Callable[[], Awaitable[T]], disk_seconds: float) -> T
             await asyncio.sleep(disk_seconds)
 
 
+def demand_not_cancelled() -> None:
+    """End a task that was cancelled while a commit kept that to itself."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def carried_out(commit: Coroutine[None, None, None]) -> None:
     """Commit, and do what follows from it, even if that is cancelled meanwhile.
 

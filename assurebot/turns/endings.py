@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from assurebot.ports import AuditLog, Ending, Redact, Renderer, Store
+from assurebot.ports import AuditLog, Ending, Links, Redact, Renderer, Store
 from assurebot.turns.commits import carried_out, patiently
 from assurebot.turns.media import media_pieces
 from assurebot.turns.outbox import Outbox
@@ -65,15 +65,20 @@ class Endings:
         files: Sequence[Attachment] = (),
         buttons: tuple[Button, ...] = (),
         preview: Preview | None = None,
+        links: Links = frozenset(),
         error: str | None = None,
         fresh_start: bool = False,
         action: str | None = None,
     ) -> None:
-        """Record and commit an ending, and hand its messages to the outbox: text, then files."""
+        """Record and commit an ending, and hand its messages to the outbox: text, then files.
+
+        Of the text, only `links` may be links.
+        """
         event = stored.event
         trace = trace_of(stored, self._owner)
         named = [replace(file, name=self._redact(file.name)) for file in files]
-        pieces = await self._pieces(self._redact(text), event, buttons, preview, named)
+        shown = await rendered(self._render, self._redact(text), links)
+        pieces = _pieces(shown, event, buttons, preview, named)
         await self._audit.record(
             AuditEntry(
                 type="message",
@@ -95,8 +100,15 @@ class Endings:
             error=error,
             fresh_start=fresh_start,
         )
-        shown = 0 if preview is None else preview.shown
-        await patiently(lambda: self._commit(stored.id, ending, shown), self._disk_seconds)
+        drafts = 0 if preview is None else preview.shown
+        await patiently(lambda: self._commit(stored.id, ending, drafts), self._disk_seconds)
+
+    async def pieces(
+        self, stored: StoredEvent, text: str, *, links: Links, preview: Preview
+    ) -> tuple[Piece, ...]:
+        """Return the messages of what a turn has said, which ends nothing yet."""
+        shown = await rendered(self._render, self._redact(text), links)
+        return _pieces(shown, stored.event, (), preview, ())
 
     async def _commit(self, event_id: int, ending: Ending, drafts: int) -> None:
         async def commit() -> None:
@@ -104,21 +116,21 @@ class Endings:
 
         await carried_out(commit())
 
-    async def _pieces(
-        self,
-        text: str,
-        event: Event,
-        buttons: tuple[Button, ...],
-        preview: Preview | None,
-        files: Sequence[Attachment],
-    ) -> tuple[Piece, ...]:
-        pieces = list(await rendered(self._render, text))
-        replaces = None
-        if pieces:
-            replaces = None if preview is None else preview.message_id
-            pieces[-1] = replace(pieces[-1], buttons=buttons)
-        pieces += media_pieces(files)
-        if pieces:
-            reply_to = None if event.place.private or replaces else event.message_id
-            pieces[0] = replace(pieces[0], reply_to=reply_to, replaces=replaces)
-        return tuple(pieces)
+
+def _pieces(
+    shown: Sequence[Piece],
+    event: Event,
+    buttons: tuple[Button, ...],
+    preview: Preview | None,
+    files: Sequence[Attachment],
+) -> tuple[Piece, ...]:
+    pieces = list(shown)
+    replaces = None
+    if pieces:
+        replaces = None if preview is None else preview.message_id
+        pieces[-1] = replace(pieces[-1], buttons=buttons)
+    pieces += media_pieces(files)
+    if pieces:
+        reply_to = None if event.place.private or replaces else event.message_id
+        pieces[0] = replace(pieces[0], reply_to=reply_to, replaces=replaces)
+    return tuple(pieces)

@@ -15,7 +15,7 @@ from assurebot.guard.access import SHARED_USERS, Access, Verdict
 from assurebot.ports import AuditLog, Chat, Incoming, Redact, Store
 from assurebot.turns.effects import effect
 from assurebot.turns.outbox import Outbox
-from assurebot.values import AuditEntry, Event, Piece, Place, StoredEvent, Trace
+from assurebot.values import AuditEntry, Event, Place, StoredEvent, Trace
 
 log = structlog.get_logger(__name__)
 
@@ -149,8 +149,8 @@ class Intake:
         self._told = [at for at in self._told if now - at < HOUR]
         if about in self._known or len(self._told) >= NOTICES_PER_HOUR:
             return
-        piece = Piece(text=text)
-        rows = await self._store.say(self._owner, [piece], Trace(), once=f"notice:{about}")
+        pieces = self._outbox.notice(text)
+        rows = await self._store.say(self._owner, pieces, Trace(), once=f"notice:{about}")
         self._known.add(about)
         if rows:
             self._told.append(now)

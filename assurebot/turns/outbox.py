@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
@@ -21,7 +22,13 @@ BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 LONGEST_BAN_SECONDS = 86_400.0
 """No `retry_after` is obeyed for longer than this; the longest seen in the field was 3.9 h."""
 
-Split = Callable[[str], tuple[Piece, ...]]
+
+class Plain(Protocol):
+    """Text as it stands to messages; `guarded`, nothing in them may be a link."""
+
+    def __call__(self, text: str, *, guarded: bool = False) -> tuple[Piece, ...]:
+        """Return the messages."""
+        ...
 
 
 class Outbox:
@@ -35,7 +42,7 @@ class Outbox:
         audit: AuditLog,
         clock: Clock,
         pace: Pace,
-        plain: Split,
+        plain: Plain,
         owner: Place,
         disk_seconds: float,
     ) -> None:
@@ -84,6 +91,10 @@ class Outbox:
             self._idle.clear()
             name = f"outbox {row.place.key}"
             self._senders.create_task(self._drain(row.place.chat_id), name=name)
+
+    def notice(self, text: str) -> tuple[Piece, ...]:
+        """Make messages of a text that may hold words of others: nothing in it is a link."""
+        return self._plain(text, guarded=True)
 
     def frozen(self, chat_id: int) -> bool:
         """Tell whether the chat service told us to be quiet in this chat, or messages wait."""
@@ -204,8 +215,8 @@ class Outbox:
         if piece.fallback:
             return []
         if not piece.media:
-            plain = self._plain(piece.text)
-            return [Piece(text=p.text, buttons=piece.buttons, fallback=True) for p in plain]
+            plain = self._plain(piece.text, guarded=piece.guarded)
+            return [replace(each, buttons=piece.buttons, fallback=True) for each in plain]
         documents = tuple(replace(each, kind="document") for each in piece.media)
         changed = documents != piece.media
         return [replace(piece, media=documents, fallback=True)] if changed else []
@@ -224,7 +235,7 @@ class Outbox:
             notices.append((self._owner, text))
         trace = Trace(event=row.trace.event, turn=row.trace.turn)
         for place, text in notices:
-            self.push(await self._store.say(place, [Piece(text=text)], trace))
+            self.push(await self._store.say(place, self.notice(text), trace))
 
 
 def _listed(piece: Piece) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from assurebot.errors import AuditError, ChatError, ChatUnavailable
-from assurebot.ports import AuditLog, Chat, Renderer
+from assurebot.ports import AuditLog, Chat, Links, Renderer
 from assurebot.turns.effects import effect
 from assurebot.turns.outbox import Outbox
 from assurebot.values import AuditEntry, Piece, Place, Trace
@@ -38,9 +38,11 @@ class PreviewTimes:
     renewal: float = 20.0
 
 
-async def rendered(render: Renderer, text: str) -> tuple[Piece, ...]:
+async def rendered(render: Renderer, text: str, links: Links) -> tuple[Piece, ...]:
     """Render a text; a long one in a thread."""
-    return await asyncio.to_thread(render, text) if len(text) > INLINE_CHARS else render(text)
+    if len(text) > INLINE_CHARS:
+        return await asyncio.to_thread(render, text, links)
+    return render(text, links)
 
 
 class Preview:
@@ -48,6 +50,7 @@ class Preview:
 
     Attributes:
         text: The whole answer so far, as the model gave it.
+        links: The URLs in it that may be links; `None` where nothing untrusted is in it.
         shown: Drafts and edits shown.
         message_id: The message that is being edited, outside private chats.
     """
@@ -66,6 +69,7 @@ class Preview:
     ) -> None:
         self.text = ""
         self._whole = False
+        self.links: Links = frozenset()
         self.shown = 0
         self.message_id: int | None = None
         self._chat = chat
@@ -79,9 +83,12 @@ class Preview:
         self._grown = asyncio.Event()
         self._on_its_way = asyncio.Lock()
 
-    def on_text(self, text: str, *, whole: bool = False) -> None:
-        """Take the answer so far; a `whole` one is clean as it stands and shown to its end."""
-        self.text, self._whole = text, whole
+    def on_text(self, text: str, *, whole: bool = False, links: Links = None) -> None:
+        """Take the answer so far; a `whole` one is a program's: clean, shown to its end, no link.
+
+        Of any other, only `links` may be links.
+        """
+        self.text, self._whole, self.links = text, whole, frozenset() if whole else links
         self._grown.set()
 
     @asynccontextmanager
@@ -147,7 +154,7 @@ class Preview:
 
     async def _piece(self, text: str) -> Piece | None:
         settled = text if self._whole else self._streaming(text)
-        pieces = await rendered(self._render, settled)
+        pieces = await rendered(self._render, settled, self.links)
         return pieces[-1] if pieces else None
 
     async def _write(self, piece: Piece) -> None:

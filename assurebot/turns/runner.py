@@ -6,11 +6,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from assurebot.errors import StoreError
+from assurebot.guard.rates import MINUTE, Window
 from assurebot.ports import Clock, Renderer, Stopped, Store
 from assurebot.turns.endings import trace_of
 from assurebot.turns.outbox import Outbox
@@ -59,6 +60,7 @@ class Runner:
         outbox: Outbox,
         render: Renderer,
         max_turns: int,
+        turns_per_minute: int,
         owner: int,
     ) -> None:
         self._store = store
@@ -69,9 +71,10 @@ class Runner:
         self._max_turns = max_turns
         self._slots = asyncio.Semaphore(max_turns)
         self._suspects = asyncio.Lock()
-        self._door: asyncio.Queue[StoredEvent] = asyncio.Queue()
+        self._door: asyncio.Queue[tuple[StoredEvent, bool]] = asyncio.Queue()
         self._lanes: dict[str, _Lane] = {}
-        self._cut_at_start: set[int] = set()
+        self._cut_at_start: dict[int, str] = {}
+        self._turns = Window(turns_per_minute, MINUTE)
         self._go = asyncio.Event()
         self._held: str | None = None  # since when, and by whom
         self._closing = False
@@ -79,7 +82,16 @@ class Runner:
 
     def submit(self, stored: StoredEvent) -> None:
         """Take a stored event; it is worked as soon as its lane is free."""
-        self._door.put_nowait(stored)
+        self._door.put_nowait((stored, False))
+
+    def wake(self, stored: StoredEvent) -> None:
+        """Take up a turn that has slept."""
+        # It is no new one: its pace was kept before, and /stop may end it.
+        self._door.put_nowait((replace(stored, starts=max(1, stored.starts)), True))
+
+    def cut(self, event_id: int, note: str) -> None:
+        """Let a turn end with a note when it is taken up."""
+        self._cut_at_start[event_id] = note
 
     async def run(
         self,
@@ -117,8 +129,8 @@ class Runner:
             ):
                 start(stored)
             while True:
-                stored = await self._door.get()
-                if stored.id > newest:  # else it was among those left unfinished
+                stored, slept = await self._door.get()
+                if slept or stored.id > newest:  # else it was among those left unfinished
                     start(stored)
 
     async def _serve(
@@ -126,6 +138,7 @@ class Runner:
     ) -> None:
         while lane.queue and not self._closing:
             await self._go.wait()
+            await self._paced(lane.queue[0], worker)
             async with self._slot(lane.queue[0], worker):
                 if not self._may_start():
                     continue
@@ -135,6 +148,18 @@ class Runner:
                 finally:
                     lane.current = lane.turn = lane.note = None
         del self._lanes[key]
+
+    async def _paced(self, stored: StoredEvent, worker: Worker) -> None:
+        """Put off a person's turn until they may start another, and say so once a minute."""
+        loop, user = asyncio.get_running_loop(), stored.event.actor.user_id
+        if stored.starts or not worker.is_turn(stored.event):
+            return
+        while wait := self._turns.wait(user, loop.time()):
+            text = f"⏳ More than {self._turns.limit} messages a minute: they wait, in order."
+            minute = f"{self._clock.now():%Y-%m-%d %H:%M}"
+            await self._say_once(stored, text, f"rate:{stored.event.place.key}:{minute}")
+            await asyncio.sleep(wait)
+        self._turns.take(user, loop.time())
 
     @asynccontextmanager
     async def _slot(self, stored: StoredEvent, worker: Worker) -> AsyncIterator[None]:
@@ -163,8 +188,8 @@ class Runner:
     ) -> None:
         """Work one event in a task of its own, so that a stop ends it and not the lane."""
         shown = preview(stored.event.place, trace_of(stored, self._owner))
-        if stored.id in self._cut_at_start:
-            await worker.work(stored, shown, STOPPED)
+        if (note := self._cut_at_start.pop(stored.id, stored.cut)) is not None:
+            await worker.work(stored, shown, note)
             return
         lane.left_behind.clear()
         lane.turn = asyncio.create_task(worker.work(stored, shown), name=f"turn {stored.id}")
@@ -194,14 +219,15 @@ class Runner:
 
     async def _say_held(self, stored: StoredEvent) -> None:
         """Tell a conversation once per hold that its messages wait."""
-        place = stored.event.place
         text = f"⏸ Everything is held by {self.held_by}. Your message waits for /resume."
-        once = f"held:{place.key}:{self._held}"
-        trace = trace_of(stored, self._owner)
+        await self._say_once(stored, text, f"held:{stored.event.place.key}:{self._held}")
+
+    async def _say_once(self, stored: StoredEvent, text: str, once: str) -> None:
+        place, trace = stored.event.place, trace_of(stored, self._owner)
         try:
             self._outbox.push(await self._store.say(place, self._render(text), trace, once=once))
         except StoreError as error:
-            log.warning("a hold was not told", reason=str(error))
+            log.warning("a delay was not told", reason=str(error))
 
     # --- ports.Control
 
@@ -216,7 +242,7 @@ class Runner:
         first = lane.queue[0] if lane.queue else None
         if first is not None and first.starts and first.id < before:
             # It was running when the program went down, and has not been resumed yet.
-            self._cut_at_start.add(first.id)
+            self._cut_at_start[first.id] = STOPPED
             return Stopped(was_running=True, waiting=len(lane.queue) - 1)
         return Stopped(was_running=False, waiting=len(lane.queue))
 

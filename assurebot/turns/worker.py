@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 import structlog
 
-from assurebot.agent.history import KEPT_EXCHANGES, conversation
-from assurebot.agent.loop import Agent, Turn
-from assurebot.errors import (
-    AlreadyEnded,
-    AuditError,
-    LimitReached,
-    ProviderError,
-    ProviderUnavailable,
-    StoreError,
-    StoreUnwell,
-)
-from assurebot.ports import AuditLog, Clock, Redact, Store
-from assurebot.turns.again import TryAgain
-from assurebot.turns.commits import patiently
+from assurebot.errors import AlreadyEnded, AuditError, StoreError, StoreUnwell
+from assurebot.guard.access import Access, ChatKind
+from assurebot.ports import AuditLog, Links, Store
 from assurebot.turns.endings import Endings, trace_of
 from assurebot.turns.media import kept
-from assurebot.turns.models import ModelChoice
+from assurebot.turns.model_turns import ModelTurns
 from assurebot.turns.outbox import Outbox
+from assurebot.turns.presses import Presses
 from assurebot.turns.preview import Preview
 from assurebot.turns.programs import ProgramRuns
-from assurebot.values import (
-    OWNER,
-    AssistantMessage,
-    Attachment,
-    BoxFile,
-    Event,
-    Exchange,
-    ModelStep,
-    Piece,
-    Place,
-    Program,
-    Step,
-    StoredEvent,
-    ToolStep,
-    Trace,
-    UserMessage,
-    untrusted,
-)
+from assurebot.values import AuditEntry, BoxFile, Event, Piece, Place, Program, StoredEvent, Trace
 
 log = structlog.get_logger(__name__)
 
@@ -58,10 +30,17 @@ MAX_ERRORS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a command answers, in Markdown; `fresh_start` forgets the conversation so far."""
+    """What a command answers, in Markdown.
+
+    Attributes:
+        fresh_start: Forget the conversation so far.
+        links: As in `Endings.end`; `None` only where all words are ours.
+    """
 
     text: str
     fresh_start: bool = False
+    files: tuple[BoxFile, ...] = ()
+    links: Links = frozenset()
 
 
 class Commands(Protocol):
@@ -80,53 +59,34 @@ class Commands(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TurnJournal:
-    store: Store
-    event_id: int
-    disk_seconds: float
-
-    async def note(self, *steps: Step) -> None:
-        await patiently(lambda: self.store.note(self.event_id, steps), self.disk_seconds)
-
-    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
-        return await kept(self.store, self.event_id, files, self.disk_seconds)
-
-
 class Worker:
     """Works events; each ends in exactly one commit, whatever happens on the way."""
 
     def __init__(
         self,
         *,
-        agent: Agent,
+        turns: ModelTurns,
         commands: Commands,
         programs: ProgramRuns,
-        again: TryAgain,
+        presses: Presses,
         store: Store,
         audit: AuditLog,
         outbox: Outbox,
-        models: ModelChoice,
-        clock: Clock,
         endings: Endings,
-        redact_cut: Redact,
         owner: Place,
-        turn_seconds: float,
+        access: Access,
         disk_seconds: float,
     ) -> None:
-        self._agent = agent
+        self._turns = turns
         self._commands = commands
         self._programs = programs
-        self._again = again
+        self._presses = presses
         self._store = store
         self._audit = audit
         self._outbox = outbox
-        self._models = models
-        self._clock = clock
         self._endings = endings
-        self._redact_cut = redact_cut
         self._owner = owner
-        self._turn_seconds = turn_seconds
+        self._access = access
         self._disk_seconds = disk_seconds
 
     async def work(self, stored: StoredEvent, preview: Preview, cut: str | None = None) -> None:
@@ -139,17 +99,14 @@ class Worker:
                 is short and has no words to remember: it is done to its end.
         """
         starts, errors = stored.starts, stored.errors
-        program = self._commands.program(stored.event)
         while True:
             try:
-                if starts >= MAX_STARTS or errors >= MAX_ERRORS:
+                if not self._allowed(stored.event):
+                    await self._refuse(stored)
+                elif starts >= MAX_STARTS or errors >= MAX_ERRORS:
                     await self._bury(stored, f"{errors} errors, {starts} starts")
-                elif program is not None:
-                    await self._programs.work(stored, program, preview, cut)
-                elif cut is not None and stored.event.kind == "message":
-                    await self._cut_short(stored, preview, cut)
                 else:
-                    await self._attempt(stored, preview)
+                    await self._attempt(stored, preview, cut)
             except AlreadyEnded:
                 log.warning("an event was ended by other hands", turn=stored.id)
                 return
@@ -171,23 +128,39 @@ class Worker:
         """Tell whether the work on an event is that of the box, which has bounds of its own."""
         return self._commands.program(event) is not None
 
+    def is_turn(self, event: Event) -> bool:
+        """Tell whether the work on an event is a turn, or a program that somebody asks for."""
+        return event.kind == "message" or self.runs_in_box(event)
+
     async def _count(self, stored: StoredEvent, error: str, errors: int) -> int:
         try:
             return await self._store.failed(stored.id, error)
         except StoreError:
             return errors + 1
 
-    async def _attempt(self, stored: StoredEvent, preview: Preview) -> None:
+    async def _attempt(self, stored: StoredEvent, preview: Preview, cut: str | None) -> None:
+        program = self._commands.program(stored.event)
+        if program is not None:
+            await self._programs.work(stored, program, preview, cut)
+            return
         if stored.event.kind != "message":  # else together with its first step
             await self._store.begin(stored.id)
         match stored.event.kind:
+            case "message" if cut is not None:
+                await self._turns.cut_short(stored, preview, cut)
             case "message":
-                await self._turn(stored, preview)
+                await self._turns.work(stored, preview)
             case "command":
                 reply = await self._commands.answer(stored)
-                await self._endings.end(stored, reply.text, fresh_start=reply.fresh_start)
+                await self._endings.end(
+                    stored,
+                    reply.text,
+                    fresh_start=reply.fresh_start,
+                    links=reply.links,
+                    files=await kept(self._store, stored.id, reply.files, self._disk_seconds),
+                )
             case "press":
-                await self._again.press(stored)
+                await self._presses.work(stored)
             case "unsupported":
                 await self._endings.end(
                     stored,
@@ -197,63 +170,16 @@ class Worker:
             case _:
                 assert_never(stored.event.kind)
 
-    async def _turn(self, stored: StoredEvent, preview: Preview) -> None:
-        place = stored.event.place
-        steps, exchanges, model = await asyncio.gather(
-            self._store.begin(stored.id, ModelStep(n=0)),
-            self._store.exchanges(place, KEPT_EXCHANGES),
-            self._models.get(place),
-        )
-        turn = Turn(
-            id=stored.id,
-            event=stored.event,
-            model=model,
-            past=conversation(exchanges, self._clock.now()),
-            steps=steps,
-            trace=trace_of(stored, self._owner.chat_id),
-        )
-        journal = _TurnJournal(
-            store=self._store, event_id=stored.id, disk_seconds=self._disk_seconds
-        )
-        try:
-            async with preview.showing(), asyncio.timeout(self._turn_seconds):
-                outcome = await self._agent.run(turn, journal, preview.on_text)
-        except TimeoutError:
-            limit = f"the limit of {self._turn_seconds:g} s (TURN_TIMEOUT)"
-            await self._cut_short(stored, preview, f"⏱ I stopped at {limit}.")
-        except LimitReached as error:
-            await self._cut_short(stored, preview, f"⏱ I stopped at {error}.")
-        except ProviderUnavailable as error:
-            await self._again.offer(stored, preview, f"⚠️ The model cannot be reached: {error}.")
-        except ProviderError as error:
-            await self._again.offer(stored, preview, f"⚠️ The model did not answer: {error}.")
-        else:
-            exchange = Exchange(id=stored.id, at=self._clock.now(), messages=outcome.messages)
-            await self._endings.end(
-                stored,
-                outcome.text,
-                exchange=exchange,
-                steps=outcome.steps,
-                files=outcome.files,
-                preview=preview,
-            )
+    def _allowed(self, event: Event) -> bool:
+        kind: ChatKind = "private" if event.place.private else "group"
+        return self._access.decide(event.actor.user_id, event.place.chat_id, kind).allowed
 
-    async def _cut_short(self, stored: StoredEvent, preview: Preview, note: str) -> None:
-        """End a turn that was stopped: what it had said so far is sent and remembered."""
-        said = "\n\n".join(part for part in (self._redact_cut(preview.text), note) if part)
-        steps = await self._store.begin(stored.id)
-        results = [step.result for step in steps if isinstance(step, ToolStep)]
-        exchange = Exchange(
-            id=stored.id,
-            at=self._clock.now(),
-            # What it was made from is not known here any more, so it counts as made from all.
-            messages=(
-                UserMessage(parts=stored.event.parts),
-                AssistantMessage(text=said, label=untrusted("answer") if preview.text else OWNER),
-            ),
-        )
-        files = [file for result in results if result is not None for file in result.files]
-        await self._endings.end(stored, said, exchange=exchange, files=files, preview=preview)
+    async def _refuse(self, stored: StoredEvent) -> None:
+        """Let go of an event of a person, or in a group, that was taken off its list since."""
+        trace = trace_of(stored, self._owner.chat_id)
+        entry = AuditEntry(type="denied", trace=trace, decision="deny", rule="user:not-listed")
+        await self._audit.record(entry)
+        await self._endings.end(stored, "", error="its sender is not allowed any more")
 
     async def _bury(self, stored: StoredEvent, why: str) -> None:
         log.error("an event is dead", turn=stored.id, why=why)

@@ -86,9 +86,13 @@ async def _costs(folder: Path, words: list[str]) -> list[tuple[int, int]]:
         return costs
 
 
-async def test_an_answer_waits_for_three_commits_and_two_fsyncs_at_most(tmp_path: Path) -> None:
-    """From an update to its first send: taken, begun and ended; model and send intended."""
+async def test_an_answer_waits_for_four_commits_and_two_fsyncs_at_most(tmp_path: Path) -> None:
+    """From an update to its first send: taken, begun, paid for, ended; model and send intended.
+
+    What the call may cost is set aside in a commit of its own: that has to be there before the
+    call, or a crash in it would forget the money; and it can be refused, which beginning cannot.
+    """
     # The first message loads the SDK of the model, so that the other is over at once.
     _, *costs = await _costs(tmp_path, ["first", "second"])
 
-    assert costs == [(3, 2)]
+    assert costs == [(4, 2)]

@@ -15,6 +15,7 @@ from assurebot.demo.telegram_faults import Drop, Refuse
 from assurebot.errors import StoreUnwell
 from assurebot.ports import Ending
 from assurebot.store.database import SqlStore
+from assurebot.telegram.render import plain
 from assurebot.turns.endings import Endings
 from assurebot.turns.media import attachment, media_pieces
 from assurebot.turns.outbox import Outbox
@@ -194,7 +195,7 @@ async def ended(
             audit=audit,
             clock=SetClock(),
             pace=Pace(UNLIMITED),
-            plain=lambda text: (Piece(text=text),),
+            plain=plain,
             owner=HERE,
             disk_seconds=0.1,
         )
@@ -202,7 +203,7 @@ async def ended(
             store=opened,
             audit=audit,
             outbox=outbox,
-            render=lambda text: tuple(Piece(text=part) for part in text.split()),
+            render=lambda text, _links=None: tuple(Piece(text=part) for part in text.split()),
             redact=lambda text: text.replace("secret", "***"),
             owner=42,
             disk_seconds=0.1,

@@ -1,0 +1,160 @@
+"""The daily caps: the most that a call can cost is set aside before it, or it is not made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+import structlog
+
+from assurebot.errors import AuditError, BudgetSpent, StoreError
+from assurebot.guard.budget import input_bound, shrunk
+from assurebot.ports import AuditLog, Cap, Charge, Clock, Store
+from assurebot.values import SEARCH_FEE_USD, AuditEntry, ModelRef, ModelRequest, Usage
+
+log = structlog.get_logger(__name__)
+
+TRIES = 4
+"""How often a call is fitted to what is left, while other turns take of it too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Implements `ports.Budget` for calls of models; its days are those of UTC.
+
+    Attributes:
+        store: Keeps what is set aside and spent, over restarts.
+        clock: Tells the day; what is set aside belongs to the day when that was done.
+        most: The dearest that a call with so many input and output tokens can cost.
+        daily_usd: Cap for all together.
+        user_daily_usd: Cap for each person.
+        audit: Takes a line for each call that was shrunk, refused, or dearer than set aside.
+        tell: Says a text to the owner, once for each name that it is given with it.
+    """
+
+    store: Store
+    clock: Clock
+    most: Callable[[ModelRef, int, int], Awaitable[Decimal]]
+    daily_usd: Decimal
+    user_daily_usd: Decimal | None
+    audit: AuditLog
+    tell: Callable[[str, str], Awaitable[None]]
+
+    async def reserve(self, request: ModelRequest) -> tuple[int, ModelRequest]:
+        """See `Budget.reserve`."""
+        now, bound, tried = self.clock.now(), input_bound(request), request
+        caps = self._caps(now, request.trace.user)
+        met, cost = caps[0], await self._price(request, bound)
+        for _ in range(TRIES):
+            # What costs nothing is never refused, not even after an overdraft.
+            reserved = await self.store.reserve(_charge(tried, now, cost), caps if cost else ())
+            if reserved.id is not None:
+                if tried is not request:
+                    await self._tell_shrunk(reserved.id, self._met(met, tried, "shrunk", cost, now))
+                return reserved.id, tried
+            met = reserved.cap or met
+            output = shrunk(
+                tried.max_output_tokens,
+                least_usd=await self._price(replace(tried, max_output_tokens=0), bound),
+                most_usd=cost,
+                left_usd=reserved.left_usd,
+            )
+            if output is None:
+                break
+            tried = replace(tried, max_output_tokens=output)
+            cost = await self._price(tried, bound)
+        await self._met(met, tried, "refused", cost, now)
+        raise BudgetSpent(_words(met))
+
+    async def release(self, reservation: int) -> None:
+        """See `Budget.release`."""
+        await self._settle(reservation, Usage())
+
+    async def settled(self, reservation: int, request: ModelRequest, usage: Usage) -> None:
+        """See `Budget.settled`."""
+        if request.search:
+            await self._settle(reservation, usage)
+        most = await self._price(request, input_bound(request))
+        if usage.cost_usd > most:
+            await _afterwards(self._overdrawn(request, usage.cost_usd, most))
+
+    async def _price(self, request: ModelRequest, input_tokens: int) -> Decimal:
+        fee = SEARCH_FEE_USD if request.search else 0
+        return fee + await self.most(request.model, input_tokens, request.max_output_tokens)
+
+    def _caps(self, now: datetime, user: int | None) -> tuple[Cap, ...]:
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        caps = (Cap(limit_usd=self.daily_usd, since=today),)
+        if self.user_daily_usd is None or user is None:
+            return caps
+        return (*caps, Cap(limit_usd=self.user_daily_usd, since=today, user=user))
+
+    async def _met(
+        self, cap: Cap, request: ModelRequest, result: str, cost: Decimal, now: datetime
+    ) -> None:
+        await self.audit.record(_line(request, "reserve", result, cost))
+        all_met, one_met = (
+            ("are near", "is near") if result == "shrunk" else ("have met", "has met")
+        )
+        who = f"All together {all_met}" if cap.user is None else f"User {cap.user} {one_met}"
+        shorter = " Until then answers may be cut shorter." if result == "shrunk" else ""
+        once = f"budget:{result}:{cap.user}:{now.date()}"
+        await self.tell(f"💸 {who} {_words(cap)}.{shorter}", once)
+
+    async def _tell_shrunk(self, reservation: int, notice: Awaitable[None]) -> None:
+        try:
+            await _afterwards(notice)
+        except BaseException:
+            await self.release(reservation)
+            raise
+
+    async def _overdrawn(self, request: ModelRequest, cost: Decimal, most: Decimal) -> None:
+        await self.audit.record(_line(request, "settle", "overdraft", cost))
+        text = f"💸 A call of {request.model} cost ${cost:.4f}; at most ${most:.4f}"
+        once = f"overdraft:{request.model}:{self.clock.now().date()}"
+        await self.tell(f"{text} had been set aside for it.", once)
+
+    async def _settle(self, reservation: int, usage: Usage) -> None:
+        with suppress(StoreError):  # it then counts at its most, and the answer is not lost
+            await self.store.settle(reservation, usage)
+
+
+async def _afterwards(notice: Awaitable[None]) -> None:
+    """Record and tell what is committed already: the call does not fail of it."""
+    try:
+        await notice
+    except (AuditError, StoreError) as error:
+        log.warning("a notice of the budget was lost", reason=str(error))
+
+
+def _words(cap: Cap) -> str:
+    """Name a cap and what lifts it, as what a turn was stopped at."""
+    whom, name = ("all", "") if cap.user is None else ("each person", "USER_")
+    variable = f"BUDGET_{name}DAILY_USD"
+    lifts = f"it lifts at 00:00 UTC, or when {variable} is raised"
+    return f"the budget of ${cap.limit_usd} a day for {whom} ({variable}); {lifts}"
+
+
+def _charge(request: ModelRequest, now: datetime, cost: Decimal) -> Charge:
+    return Charge(
+        at=now,
+        turn=request.trace.turn,
+        user=request.trace.user,
+        kind="search" if request.search else "model",
+        model=str(request.model),
+        cost_usd=cost,
+    )
+
+
+def _line(request: ModelRequest, action: str, result: str, cost: Decimal) -> AuditEntry:
+    return AuditEntry(
+        type="budget",
+        action=action,
+        result=result,
+        target=str(request.model),
+        cost_usd=str(cost),
+        trace=request.trace,
+    )
