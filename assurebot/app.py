@@ -19,6 +19,7 @@ import structlog
 from assurebot import __version__
 from assurebot.agent.jobs import SettledSandbox
 from assurebot.audit.log import JsonlAudit
+from assurebot.checks import model_problems, policy
 from assurebot.errors import (
     AuditError,
     ChatError,
@@ -28,6 +29,7 @@ from assurebot.errors import (
     StoreError,
 )
 from assurebot.guard.redact import Redactor
+from assurebot.parts import Open, Parts
 from assurebot.ports import Check, Clock
 from assurebot.providers.pricing import Prices
 from assurebot.sandbox.probes import SelfTest
@@ -36,10 +38,11 @@ from assurebot.settings import Settings
 from assurebot.store.database import SqlStore
 from assurebot.store.folder import held, make_private
 from assurebot.telegram.client import TelegramClient
+from assurebot.telegram.render import plain
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.runner import Runner
 from assurebot.values import AuditEntry, BoxStanding, Piece, Place, Trace
-from assurebot.wiring import Core, Open, Parts, model_chain, price_problems
+from assurebot.wiring import Core
 
 __all__ = ["Parts", "serve"]
 
@@ -94,12 +97,14 @@ class _Program:
         self._started = self._clock.now()
         self._full = asyncio.Event()
         self._outbox: Outbox | None = None
+        self._rules, self._mistakes = policy(settings, parts.tools)
 
     async def run(self, stop: asyncio.Event) -> None:
         settings = self._settings
         token = settings.telegram_bot_token.get_secret_value()
         os.umask(0o077)
-        prices = Prices(settings.ai_price)
+        own = settings.ai_price
+        prices = Prices(None if own is None else {settings.model.provider: own})
         await self._refuse_mistakes(prices)
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
@@ -123,6 +128,7 @@ class _Program:
             stack.push_async_callback(self._record_stop, audit)
             box = await self._open_box(stack, audit, store)
             site.notes = {"box": lambda: _named(box.standing)}
+            fetcher = await enter(self._parts.fetcher(other_port=self._rules.opens))
             base = Open(
                 settings=settings,
                 parts=self._parts,
@@ -133,6 +139,8 @@ class _Program:
                 audit=audit,
                 store=store,
                 box=box,
+                fetcher=fetcher,
+                rules=self._rules,
             )
             site.checks = await self._start_services(stack, services, base, prices)
             await stop.wait()
@@ -199,7 +207,7 @@ class _Program:
         )
         if failed:
             text = f"⚠️ The box is closed ({standing.backend}): {standing.reason}"
-            rows = await store.say(self._owner, [Piece(text=text)], Trace())
+            rows = await store.say(self._owner, plain(text, guarded=True), Trace())
             if self._outbox is not None:  # else it finds them when it begins
                 self._outbox.push(rows)
 
@@ -240,7 +248,7 @@ class _Program:
         """Tell the owner what was not found whole at the start, and was begun anew."""
         log.error("not whole at the start, begun anew", what=what)
         text = f"⚠️ At the start this was not whole, and I began anew: {what}."
-        await store.say(self._owner, [Piece(text=text)], Trace())
+        await store.say(self._owner, plain(text, guarded=True), Trace())
 
     async def _record_stop(self, audit: JsonlAudit) -> None:
         with suppress(AuditError):
@@ -248,7 +256,7 @@ class _Program:
 
     async def _refuse_mistakes(self, prices: Prices) -> None:
         """Find what only a try can tell of the settings, all of it before anything is open."""
-        problems = await price_problems(self._settings, prices)
+        problems = [*self._mistakes, *await model_problems(self._settings, prices)]
         try:
             make_private(self._settings.data_dir)
         except ConfigError as error:
@@ -260,9 +268,8 @@ class _Program:
         self, stack: AsyncExitStack, services: asyncio.TaskGroup, base: Open, prices: Prices
     ) -> dict[str, Check]:
         """Start what runs, intake last; return the checks of its health."""
-        provider = model_chain(base, prices)
-        stack.push_async_callback(provider.aclose)
-        core = Core(base, provider, prices)
+        core = Core(base, prices)
+        stack.push_async_callback(core.provider.aclose)
         self._outbox = core.outbox
 
         async def start(name: str, run: Coroutine[None, None, None]) -> None:
@@ -273,6 +280,7 @@ class _Program:
         await start("full disk", self._tell_full(base.chat, base.audit))
         await start("outbox", core.outbox.run())
         await start("runner", core.run())
+        await start("approvals", core.approvals.run())
         grace = self._parts.grace_seconds
         stack.push_async_callback(_drain, core.runner, core.outbox, grace)
         await start("poller", core.poller.run())

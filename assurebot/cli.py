@@ -28,9 +28,14 @@ STRAY_SECONDS = 1.0
 """How long tasks, and then threads, that are left over at the end may take to end."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code."""
-    arguments = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, parts: object = None) -> int:
+    """Run a command and return the exit code.
+
+    Args:
+        argv: The command, else that of the process.
+        parts: `parts.Parts` of the bot, where they are not the shipped ones.
+    """
+    arguments = _parser().parse_args(argv, argparse.Namespace(parts=parts))
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return command(arguments)
@@ -111,7 +116,7 @@ def _count(text: str) -> int:
 # Imports stand inside the commands: `--help` and `audit` need none of the heavy ones.
 
 
-def _run(_arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     gc.disable()  # what the imports make lasts: to look for waste in it costs a tenth of the start
     from assurebot.settings import load_settings
 
@@ -131,7 +136,7 @@ def _run(_arguments: argparse.Namespace) -> int:
         log.warning(warning)
 
     async def until_signal() -> None:
-        await serve(settings, _stop_on_signals())
+        await serve(settings, _stop_on_signals(), arguments.parts)
 
     try:
         asyncio.run(without_strays(until_signal(), log.critical))

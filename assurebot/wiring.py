@@ -1,27 +1,24 @@
 """How the parts of the core and the adapters are put together, once those with a state are open.
 
-The file is long because it is one list of what takes what; nothing in it decides.
+The file is long because it is one list of what takes what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from datetime import datetime
-from urllib.parse import urlsplit
-
 from assurebot import __version__
-from assurebot.agent.jobs import Jobs, SettledSandbox
+from assurebot.agent.jobs import Jobs
 from assurebot.agent.loop import Agent, Limits
+from assurebot.agent.toolbox import Toolbox
+from assurebot.agent.tools.fetch_url import FetchUrl
+from assurebot.agent.tools.memory import Forget, Remember
 from assurebot.agent.tools.recall import Recall
 from assurebot.agent.tools.run_code import RunCode
-from assurebot.audit.log import JsonlAudit
-from assurebot.boxes import box_of
+from assurebot.agent.tools.web_search import WebSearch
+from assurebot.checks import speaks_responses, unpriced
 from assurebot.errors import ConfigError
 from assurebot.guard.access import Access
-from assurebot.guard.redact import Redactor
-from assurebot.ports import Check, Clock, Provider, Tool
+from assurebot.parts import Open
+from assurebot.ports import Budget, Check, Provider, Tool
 from assurebot.providers.anthropic import AnthropicProvider
 from assurebot.providers.chain import ModelChain
 from assurebot.providers.openai import OpenAIProvider
@@ -29,93 +26,38 @@ from assurebot.providers.openai_account import OpenAIAccount
 from assurebot.providers.openai_chat import OpenAIChatProvider
 from assurebot.providers.pricing import Prices
 from assurebot.settings import Settings
-from assurebot.store.database import SqlStore
-from assurebot.telegram.client import TelegramClient
 from assurebot.telegram.commands import COMMANDS, ChatCommands, Facts
-from assurebot.telegram.poller import Poller, PollTimes
+from assurebot.telegram.memory import MemoryCommand
+from assurebot.telegram.poller import Poller
 from assurebot.telegram.render import plain, render
-from assurebot.turns.again import TryAgain
+from assurebot.telegram.usage import UsageCommand
+from assurebot.turns.approvals import Approvals
 from assurebot.turns.endings import Endings
 from assurebot.turns.intake import Intake
+from assurebot.turns.model_turns import ModelTurns
 from assurebot.turns.models import ModelChoice
+from assurebot.turns.notices import Notices
 from assurebot.turns.outbox import Outbox
-from assurebot.turns.pace import Pace, Rates
-from assurebot.turns.preview import Preview, PreviewTimes
+from assurebot.turns.pace import Pace
+from assurebot.turns.presses import Presses
+from assurebot.turns.preview import Preview
 from assurebot.turns.programs import ProgramRuns
 from assurebot.turns.runner import Runner
-from assurebot.turns.worker import Worker
-from assurebot.values import ModelRef, Place, Trace
-from assurebot.variables import DEFAULT_MODELS
-
-HOLDER_SECONDS = 60.0
-"""How long to wait for another process to let go of the data."""
-
-TURN_GRACE_SECONDS = 5.0
-"""What running turns get at a stop; ten seconds are all there is."""
-
-DEFAULTS = {ModelRef(provider=provider, name=name) for provider, name in DEFAULT_MODELS.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What tests and benches exchange; the defaults are the product.
-
-    Attributes:
-        tools: More tools than the shipped ones.
-        box: Makes the box for programs.
-        store: Opens the database.
-        audit: Opens the audit log.
-        chat: Opens the way to Telegram.
-        rates: How fast messages may leave.
-        preview: How an answer in the making shows.
-        poll: How polling waits.
-        holder_seconds: How long to wait for another process on the same data.
-        grace_seconds: What running turns, and unsent messages at most, get at a stop.
-        disk_seconds: How long work waits when a disk takes nothing.
-    """
-
-    tools: Sequence[Tool] = ()
-    box: Callable[..., AbstractAsyncContextManager[SettledSandbox]] = box_of
-    store: Callable[..., SqlStore] = SqlStore
-    audit: Callable[..., JsonlAudit] = JsonlAudit
-    chat: Callable[..., TelegramClient] = TelegramClient
-    rates: Rates = field(default_factory=Rates)
-    preview: PreviewTimes = field(default_factory=PreviewTimes)
-    poll: PollTimes = field(default_factory=PollTimes)
-    holder_seconds: float = HOLDER_SECONDS
-    grace_seconds: float = TURN_GRACE_SECONDS
-    disk_seconds: float = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
-    """What is open before anything moves, and the values that many parts take."""
-
-    settings: Settings
-    parts: Parts
-    clock: Clock
-    started: datetime
-    redact: Redactor
-    chat: TelegramClient
-    audit: JsonlAudit
-    store: SqlStore
-    box: SettledSandbox
-
-    @property
-    def owner(self) -> Place:
-        """The owner's private chat."""
-        return Place(chat_id=self.settings.owner)
+from assurebot.turns.spending import Spending
+from assurebot.turns.worker import Reply, Worker
+from assurebot.values import ModelRef, Place, StoredEvent, Trace
 
 
 class Core:
     """Everything between Telegram and the model, ready to run.
 
     Attributes:
-        outbox, runner, poller: The services.
+        outbox, runner, poller, approvals: The services.
+        provider: To be closed after them.
         checks: The parts that must be well, by name.
     """
 
-    def __init__(self, base: Open, provider: Provider, prices: Prices) -> None:
+    def __init__(self, base: Open, prices: Prices) -> None:
         self._base = base
         self._prices = prices
         self._models = ModelChoice(base.store, base.settings.model)
@@ -135,8 +77,19 @@ class Core:
             outbox=self.outbox,
             render=render,
             max_turns=base.settings.max_turns,
+            turns_per_minute=base.settings.rate_user_per_minute,
             owner=base.settings.owner,
         )
+        self._notices = Notices(
+            store=base.store,
+            outbox=self.outbox,
+            render=render,
+            chats=frozenset((*base.settings.allowed_users, *base.settings.allowed_chats)),
+            may_press=_may_press(base.settings),
+            disk_seconds=base.parts.disk_seconds,
+        )
+        self.approvals = _approvals(base, self.outbox, self._notices, self.runner)
+        self.provider = model_chain(base, prices, self._spending())
         self.poller = _poller(base, self.outbox, self.runner)
         self.checks: dict[str, Check] = {
             "telegram": self.poller.problem,
@@ -152,11 +105,28 @@ class Core:
             network=base.settings.sandbox_network == "bridge",
         )
         self._commands = self._make_commands()
-        self._worker = self._make_worker(provider)
+        self._worker = self._make_worker()
 
     async def run(self) -> None:
         """Work turns until cancelled."""
         await self.runner.run(self._worker, self._commands.urgent, self._preview)
+
+    def _spending(self) -> Spending:
+        base = self._base
+
+        async def tell(text: str, once: str) -> None:
+            pieces = self.outbox.notice(text)
+            self.outbox.push(await base.store.say(base.owner, pieces, Trace(), once=once))
+
+        return Spending(
+            store=base.store,
+            clock=base.clock,
+            most=self._prices.most,
+            daily_usd=base.settings.budget_daily_usd,
+            user_daily_usd=base.settings.budget_user_daily_usd,
+            audit=base.audit,
+            tell=tell,
+        )
 
     def _make_commands(self) -> ChatCommands:
         base = self._base
@@ -169,23 +139,41 @@ class Core:
             parse_model=self._usable_model,
             box=lambda: base.box.standing,
         )
+        usage = UsageCommand(
+            store=base.store,
+            clock=base.clock,
+            jobs=self._jobs,
+            held=lambda: self.runner.held_by is not None,
+            owner=base.settings.owner,
+            daily_usd=base.settings.budget_daily_usd,
+            user_daily_usd=base.settings.budget_user_daily_usd,
+        )
+
+        async def used(stored: StoredEvent) -> Reply:
+            text, files = await usage.answer(stored)
+            return Reply(text=text, files=files)
+
         return ChatCommands(
             store=base.store,
             control=self.runner,
+            approvals=self.approvals,
+            notices=self._notices,
+            memory=MemoryCommand(base.store),
+            usage=used,
             models=self._models,
             clock=base.clock,
             facts=facts,
         )
 
-    def _make_worker(self, provider: Provider) -> Worker:
-        base = self._base
+    def _make_worker(self) -> Worker:
+        base, settings = self._base, self._base.settings
         endings = Endings(
             store=base.store,
             audit=base.audit,
             outbox=self.outbox,
             render=render,
             redact=base.redact,
-            owner=base.settings.owner,
+            owner=settings.owner,
             disk_seconds=base.parts.disk_seconds,
         )
         programs = ProgramRuns(
@@ -193,32 +181,68 @@ class Core:
             store=base.store,
             clock=base.clock,
             endings=endings,
-            owner=base.settings.owner,
+            owner=settings.owner,
             disk_seconds=base.parts.disk_seconds,
         )
-        again = TryAgain(
+        presses = Presses(
             store=base.store,
             audit=base.audit,
             chat=base.chat,
             endings=endings,
-            owner=base.settings.owner,
+            approvals=self.approvals,
+            owner=settings.owner,
             submit=self.runner.submit,
         )
-        return Worker(
-            agent=_agent(base, provider, self._jobs),
-            commands=self._commands,
-            programs=programs,
-            again=again,
+        turns = ModelTurns(
+            agent=self._agent(),
+            approvals=self.approvals,
+            notices=self._notices,
             store=base.store,
-            audit=base.audit,
-            outbox=self.outbox,
             models=self._models,
             clock=base.clock,
             endings=endings,
             redact_cut=base.redact.cut_off,
-            owner=base.owner,
-            turn_seconds=base.settings.turn_timeout,
+            owner=settings.owner,
+            may_press=_may_press(settings),
+            turn_seconds=settings.turn_timeout,
             disk_seconds=base.parts.disk_seconds,
+        )
+        return Worker(
+            turns=turns,
+            commands=self._commands,
+            programs=programs,
+            presses=presses,
+            store=base.store,
+            audit=base.audit,
+            outbox=self.outbox,
+            endings=endings,
+            owner=base.owner,
+            access=_access(settings),
+            disk_seconds=base.parts.disk_seconds,
+        )
+
+    def _agent(self) -> Agent:
+        base, settings = self._base, self._base.settings
+        tools: list[Tool] = [Recall(base.store), Remember(base.store), Forget(base.store)]
+        tools.append(FetchUrl(base.fetcher))
+        if settings.sandbox_enabled:
+            tools.append(RunCode(self._jobs))
+        if settings.web_search:
+            tools.append(WebSearch(self.provider, self._models.get, settings.max_output_tokens))
+        toolbox = Toolbox(
+            (*tools, *base.parts.tools),
+            gate=base.parts.gate(base.rules),
+            rates=base.parts.tool_rates(),
+            audit=base.audit,
+            redact=base.redact,
+        )
+        return Agent(
+            provider=self.provider,
+            tools=toolbox,
+            clock=base.clock,
+            redact=base.redact,
+            limits=Limits(steps=settings.max_steps, output_tokens=settings.max_output_tokens),
+            prompt_extra=settings.system_prompt_extra,
         )
 
     def _preview(self, place: Place, trace: Trace) -> Preview:
@@ -237,18 +261,21 @@ class Core:
         """Return the model that `/model` names, if it can be asked and has a price."""
         ref = self._base.settings.named_model(text)
         if not await self._prices.known(ref):
-            raise ConfigError(f"nobody knows the price of {ref}; set AI_PRICE")
+            raise ConfigError(unpriced(ref, self._base.settings))
         return ref
 
 
-def _poller(base: Open, outbox: Outbox, runner: Runner) -> Poller:
-    access = Access(
-        owner=base.settings.owner,
-        users=frozenset(base.settings.allowed_users),
-        chats=frozenset(base.settings.allowed_chats),
+def _access(settings: Settings) -> Access:
+    return Access(
+        owner=settings.owner,
+        users=frozenset(settings.allowed_users),
+        chats=frozenset(settings.allowed_chats),
     )
+
+
+def _poller(base: Open, outbox: Outbox, runner: Runner) -> Poller:
     intake = Intake(
-        access=access,
+        access=_access(base.settings),
         store=base.store,
         audit=base.audit,
         chat=base.chat,
@@ -268,21 +295,27 @@ def _poller(base: Open, outbox: Outbox, runner: Runner) -> Poller:
     )
 
 
-def _agent(base: Open, provider: Provider, jobs: Jobs) -> Agent:
+def _may_press(settings: Settings) -> frozenset[int]:
+    return frozenset(settings.approvers or settings.allowed_users)
+
+
+def _approvals(base: Open, outbox: Outbox, notices: Notices, runner: Runner) -> Approvals:
     settings = base.settings
-    boxed = (RunCode(jobs),) if settings.sandbox_enabled else ()
-    return Agent(
-        provider=provider,
-        tools=(Recall(base.store), *boxed, *base.parts.tools),
+    return Approvals(
+        store=base.store,
         audit=base.audit,
+        outbox=outbox,
+        notices=notices,
         clock=base.clock,
-        redact=base.redact,
-        limits=Limits(steps=settings.max_steps, output_tokens=settings.max_output_tokens),
-        prompt_extra=settings.system_prompt_extra,
+        lanes=runner,
+        owner=settings.owner,
+        approvers=settings.approvers,
+        wait_seconds=settings.approval_timeout,
+        disk_seconds=base.parts.disk_seconds,
     )
 
 
-def model_chain(base: Open, prices: Prices) -> ModelChain:
+def model_chain(base: Open, prices: Prices, budget: Budget) -> ModelChain:
     """Make the providers that have a key, behind retries, fallback and audit."""
     settings = base.settings
     providers: dict[str, Provider] = {}
@@ -295,21 +328,10 @@ def model_chain(base: Open, prices: Prices) -> ModelChain:
         account = OpenAIAccount(key, base_url=url)
         kind = OpenAIProvider if speaks_responses(url) else OpenAIChatProvider
         providers["openai"] = kind(account, prices=prices)
-    return ModelChain(providers, fallback=settings.fallback, audit=base.audit, redact=base.redact)
-
-
-def speaks_responses(base_url: str | None) -> bool:
-    """Tell which wire to use: own servers imitate Chat Completions, most speak nothing else."""
-    return base_url is None or urlsplit(base_url).hostname == "api.openai.com"
-
-
-async def price_problems(settings: Settings, prices: Prices) -> list[str]:
-    """Name the settings whose model has no known price: no budget could hold it."""
-    named = (("AI_MODEL", settings.model), ("AI_FALLBACK_MODEL", settings.fallback))
-    return [
-        f"{name}: nobody knows the price of {ref}; set AI_PRICE to what it costs "
-        "(USD per million tokens as in,out; 0,0 for an own server)"
-        for name, ref in named
-        # The price table takes a fifth of a second to load; a test looks the defaults up.
-        if ref is not None and ref not in DEFAULTS and not await prices.known(ref)
-    ]
+    return ModelChain(
+        providers,
+        fallback=settings.fallback,
+        budget=budget,
+        audit=base.audit,
+        redact=base.redact,
+    )

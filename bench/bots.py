@@ -97,6 +97,8 @@ def _environment(stage: Stage, folder: Path, port: int, model_url: str) -> dict[
         "ALLOWED_USERS": ",".join(str(FIRST_USER + n) for n in range(CHATS)),
         "ANTHROPIC_API_KEY": "sk-stand-in-for-benches",
         "ANTHROPIC_BASE_URL": model_url,
+        "RATE_USER_PER_MINUTE": "1000",  # what is held back on purpose is not measured
+        "BUDGET_DAILY_USD": "100000",
         "DATA_DIR": str(folder / "data"),
         "PORT": str(port),
     }

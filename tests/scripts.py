@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from assurebot.demo.model import Ask, Script, Turn
 
 LIMIT_SECONDS = 10.0
+COLD_SECONDS = 30.0
+"""For an answer that may be the first of a process: a provider's library is loaded for it."""
 
 
 class Gate:

@@ -90,6 +90,23 @@ async def test_a_start_with_mistakes_names_them_all() -> None:
     assert await outcome("run", ALLOWED_USERS="", TELEGRAM_BOT_TOKEN="x") == (2, "", said)
 
 
+async def test_a_policy_for_an_unknown_tool_stops_the_start(tmp_path: Path) -> None:
+    """A misspelt rule would hold nothing: each is told with the nearest name, before all else."""
+    policy = {"POLICY_DENY": "recall,fetch_ulr", "POLICY_ASK": "rember", "AI_MODEL": "unheard-of"}
+    async with TelegramServer() as telegram:
+        found = await outcome("run", **started_with(telegram, tmp_path / "data") | policy)
+        assert list(telegram.requests) == []
+    said = (
+        "AssureBot cannot start: 3 problems\n"
+        "- POLICY_DENY: no tool is named fetch_ulr; is fetch_url meant?\n"
+        "- POLICY_ASK: no tool is named rember; is remember meant?\n"
+        "- AI_MODEL: nobody knows the price of anthropic:unheard-of; set AI_PRICE to what it costs"
+        " (USD per million tokens as in,out; 0,0 for an own server)\n"
+    )
+    assert found == (2, "", said)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
 @pytest.mark.parametrize("taken", ["assurebot.db", "lock"])
 async def test_data_that_cannot_be_opened_is_named(tmp_path: Path, taken: str) -> None:
     """What another user left in the data folder is no crash: a supervisor cannot mend it."""

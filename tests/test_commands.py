@@ -21,6 +21,10 @@ from tests.world import running
         ("/resume", "Nothing was held."),
         ("/status", "Health: all well"),
         ("/status", "Turns: 0 running, 0 waiting, 0 to be sent"),
+        ("/approvals", "Nothing waits for a press."),
+        ("/memory", "Nothing is noted here."),
+        ("/forget 1", "There is no note 1 here."),
+        ("/usage", "Today: $0.0000"),
         ("/model", "This chat uses anthropic:claude-sonnet-5-5."),
         ("/whoami", "You are Ann, id 42, the owner."),
         ("/WhoAmI@Stand_In_Bot", "You are Ann, id 42, the owner."),
@@ -39,7 +43,8 @@ async def test_commands_are_registered(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         (commands,) = world.telegram.world.commands.values()
         assert [each["command"] for each in commands] == [
-            *("start", "help", "new", "clear", "stop", "panic", "resume", "status", "model"),
+            *("start", "help", "new", "clear", "stop", "panic", "resume", "status"),
+            *("approvals", "memory", "forget", "usage", "model"),
             *("run", "python", "js", "ts", "bash", "whoami"),
         ]
         await world.stop()

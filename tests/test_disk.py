@@ -186,7 +186,7 @@ def fill(folder: Path) -> Path:
 
 async def test_database_on_a_full_disk_takes_nothing_and_loses_nothing(small_disk: Path) -> None:
     """What cannot be stored is not acknowledged and not answered; the owner is told once."""
-    async with running(small_disk) as world:
+    async with running(small_disk, RATE_USER_PER_MINUTE="1000") as world:
         await world.ask("one")
         ballast = fill(small_disk)
         for number in range(20):
@@ -211,7 +211,7 @@ async def test_database_on_a_full_disk_takes_nothing_and_loses_nothing(small_dis
 async def test_audit_on_a_full_disk_stops_all_effects(tmp_path: Path, small_disk: Path) -> None:
     """The reserve is used and the owner told; after that nothing is done that has no line."""
     path = str(small_disk / "audit.jsonl")
-    async with running(tmp_path, AUDIT_LOG_PATH=path) as world:
+    async with running(tmp_path, AUDIT_LOG_PATH=path, RATE_USER_PER_MINUTE="1000") as world:
         await world.ask("one")
         ballast = fill(small_disk)
         for number in range(30):

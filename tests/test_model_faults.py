@@ -27,13 +27,21 @@ from assurebot.values import (
     ToolResult,
     UserMessage,
 )
+from tests.asking import toast
 from tests.doubles import CallingTool
 from tests.scripts import by_words, steps
 from tests.world import World, quick, running
 
 ACT = Call(name="act", arguments='{"x": 1}')
+ACTED = '{"x":1}'
+"""What the tool is given: the arguments in their canonical form."""
 DOWN = Turn(status=529, error_type="overloaded_error", retry_after="120")
 """Longer than anybody is asked to wait: the turn ends at once."""
+
+
+def acts(*numbers: int) -> Turn:
+    """Calls of the tool that differ by these numbers."""
+    return Turn(calls=tuple(Call(name="act", arguments=f'{{"x": {n}}}') for n in numbers))
 
 
 def acting() -> CallingTool:
@@ -93,8 +101,8 @@ async def test_model_that_stays_down_is_told_and_can_be_tried_again(tmp_path: Pa
         again = await world.answer(contains="hello")
         second = world.owner.press(answer.message_id, "🔁 Try again")
         await world.ask("more", "more")
-        assert world.telegram.toast(query) == "Trying again."
-        assert world.telegram.toast(second) == "It was tried again already."
+        assert await toast(world, query) == "Trying again."
+        assert await toast(world, second) == "It was tried again already."
         assert world.texts() == [answer.text, again.text, "more"]
         await world.stop()
         notes = [line["phase"] for line in world.audit(type="send", action="acknowledge")]
@@ -110,7 +118,7 @@ async def test_trying_again_repeats_no_effect(tmp_path: Path) -> None:
         await world.restart()
         world.owner.press(answer.message_id, "🔁 Try again")
         await world.answer(contains="It acted.")
-        assert tool.calls == [ACT.arguments]
+        assert tool.calls == [ACTED]
         assert world.model.requests[-1].tool_results == ("acted",)
 
 
@@ -124,10 +132,9 @@ async def test_an_old_button_begins_nothing_anew(tmp_path: Path) -> None:
         world.rows("UPDATE inbox SET received_at = datetime(received_at, '-8 days')")
         await world.start()
         query = world.owner.press(answer.message_id, "🔁 Try again")
-        await world.taken()
+        assert await toast(world, query) == "This button is no longer in use."
         await world.stop()
-        assert world.telegram.toast(query) == "This button is no longer in use."
-        assert tool.calls == [ACT.arguments]
+        assert tool.calls == [ACTED]
         assert world.rows("SELECT count(*) FROM steps") == [(0,)]
 
 
@@ -171,8 +178,7 @@ async def test_button_is_for_the_one_who_asked(tmp_path: Path) -> None:
         answer = await world.answer(-1001, "cannot be reached")
         world.model.script = by_words({})
         theirs = world.owner.press(answer.message_id, "🔁 Try again", -1001)
-        await world.ask("between", "between")
-        assert world.telegram.toast(theirs) == "This button is no longer in use."
+        assert await toast(world, theirs) == "This button is no longer in use."
         world.user.wire["first_name"] = "Benjamin"
         world.user.press(answer.message_id, "🔁 Try again", -1001)
         await world.answer(-1001, "hello", after=answer.message_id)
@@ -197,9 +203,27 @@ async def test_empty_answer_is_not_silence(tmp_path: Path) -> None:
         assert (await world.ask("again", "fine")).text == "fine"
 
 
-@pytest.mark.parametrize("arguments", ['{"x": ', "[1, 2]", "", "nonsense", '"text"'])
-async def test_invalid_arguments_are_told_to_the_model(tmp_path: Path, arguments: str) -> None:
-    """Arguments that are not what the tool takes fail in words, and the turn goes on."""
+NO_OBJECT = "Refused by policy (arguments): the arguments are not one JSON object"
+NEEDS = 'recall needs {"id": <number of the exchange>} or {"note": <number of the note>}'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ('{"x": ', NO_OBJECT),
+        ("[1, 2]", NO_OBJECT),
+        ("nonsense", NO_OBJECT),
+        ('"text"', NO_OBJECT),
+        ('{"id": 1, "id": 2}', NO_OBJECT),
+        ("", NEEDS),
+        ('{"x": 1}', NEEDS),
+        ('{"id": "one"}', NEEDS),
+    ],
+)
+async def test_invalid_arguments_are_told_to_the_model(
+    tmp_path: Path, arguments: str, told: str
+) -> None:
+    """What no policy can judge, or the tool does not take, fails in words; the turn goes on."""
 
     def script(ask: Ask) -> Turn:
         if ask.tool_results:
@@ -208,24 +232,37 @@ async def test_invalid_arguments_are_told_to_the_model(tmp_path: Path, arguments
 
     async with running(tmp_path, script) as world:
         answer = await world.ask("hello")
-        assert answer.text == 'It said: recall needs {"id": <number of the exchange>}'
+        assert answer.text == f"It said: {told}"
         assert len(world.model.requests) == 2
 
 
 async def test_endless_tool_calls_meet_the_limit_of_steps(tmp_path: Path) -> None:
     """A model that calls tools for ever is ended at MAX_STEPS, and the user is told which limit."""
     tool = acting()
-    script = always(Turn(calls=(ACT,)))
-    async with running(tmp_path, script, parts=quick(tools=[tool]), MAX_STEPS="7") as world:
+    parts = quick(tools=[tool])
+    async with running(tmp_path, lambda ask: acts(ask.n), parts=parts, MAX_STEPS="7") as world:
         answer = await world.ask("act")
         assert answer.text == "⏱ I stopped at the limit of 7 steps (MAX_STEPS)."
-        assert len(world.model.requests) + len(tool.calls) == 7
+        assert (len(world.model.requests), len(tool.calls)) == (4, 3)
+
+
+async def test_the_same_call_for_ever_runs_twice(tmp_path: Path) -> None:
+    """From the third time on it is refused as a loop; the steps end the turn all the same."""
+    tool = acting()
+    parts = quick(tools=[tool])
+    async with running(tmp_path, always(acts(1)), parts=parts, MAX_STEPS="9") as world:
+        answer = await world.ask("act")
+        assert answer.text == "⏱ I stopped at the limit of 9 steps (MAX_STEPS)."
+        assert (len(world.model.requests), tool.calls) == (5, [ACTED, ACTED])
+        await world.stop()
+        refused = [(line["rule"], line["command"]) for line in world.audit(result="refused")]
+        assert refused == [("loop", ACTED), ("loop", ACTED), ("steps", ACTED)]
 
 
 async def test_many_calls_at_once_meet_the_limit_of_steps(tmp_path: Path) -> None:
     """Calls beyond the limit in one answer are not run."""
     tool = acting()
-    script = always(Turn(calls=(ACT,) * 50))
+    script = always(acts(*range(50)))
     async with running(tmp_path, script, parts=quick(tools=[tool]), MAX_STEPS="5") as world:
         await world.ask("act", "the limit of 5 steps (MAX_STEPS)")
         assert (len(world.model.requests), len(tool.calls)) == (1, 4)
@@ -346,4 +383,4 @@ async def test_texts_between_calls_are_all_said(tmp_path: Path) -> None:
 
     async with running(tmp_path, steps(turns), parts=quick(tools=[tool])) as world:
         assert (await world.ask("act")).text == "Let me see.\n\nOnce more.\n\nThere."
-        assert tool.calls == ['{"x": 1}', '{"x": 1}']
+        assert tool.calls == [ACTED, ACTED]

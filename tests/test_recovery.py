@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assurebot.demo.model import Ask, Call, Turn
-from tests.doubles import CallingTool
+from assurebot.store.database import SqlStore
+from assurebot.values import StoredEvent
+from tests.doubles import CallingTool, FakeSandbox
 from tests.scripts import by_words
 from tests.world import OWNER, USER, quick, running
 
@@ -140,3 +143,35 @@ async def test_answer_that_was_committed_is_sent_after_a_crash(tmp_path: Path) -
         await world.start()
         await world.ask("two", "two")
         assert world.texts() == ["one", "one", "two"]
+
+
+class _TwiceTold(SqlStore):
+    """Names what is unfinished twice, as if two hands had taken it up."""
+
+    async def unfinished(self) -> tuple[StoredEvent, ...]:
+        """Return each event two times."""
+        left = await super().unfinished()
+        return (*left, *left)
+
+
+HEARD = ("hello", "print(6)", "Last poll: ", "last")
+
+
+async def test_event_that_was_taken_up_twice_is_worked_once(tmp_path: Path) -> None:
+    """Whoever comes second finds it ended: nothing is asked, run or said again."""
+    box = FakeSandbox()
+    parts = quick(store=_TwiceTold, box=lambda *_, **__: nullcontext(box))
+    async with running(tmp_path, parts=parts) as world:
+        await world.ask("hello", "hello")
+        await world.ask("/python print(6)", "print(6)")
+        await world.ask("/status", "Last poll: ")
+        await world.stop()
+        world.rows("UPDATE inbox SET state = 'open', starts = 1")
+        world.rows("DELETE FROM history")
+        await world.start()
+        await world.ask("last", "last")
+        await world.ask("/whoami", "You are Ann")
+        await world.stop()
+        assert (len(world.model.requests), len(box.programs)) == (3, 2)
+        assert [sum(words in text for text in world.texts()) for words in HEARD] == [2, 2, 2, 1]
+        assert world.rows("SELECT DISTINCT state, errors FROM inbox") == [("done", 0)]

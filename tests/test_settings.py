@@ -52,6 +52,15 @@ def test_three_variables_are_enough() -> None:
         "max_steps": 20,
         "turn_timeout": 300,
         "max_output_tokens": 8192,
+        "approvers": None,
+        "approval_timeout": 600,
+        "policy_deny": (),
+        "policy_ask": (),
+        "policy_allow": (),
+        "web_search": False,
+        "budget_daily_usd": Decimal(5),
+        "budget_user_daily_usd": None,
+        "rate_user_per_minute": 20,
         "sandbox_enabled": True,
         "sandbox_backend": "auto",
         "sandbox_image": "assurebot-sandbox",
@@ -96,6 +105,15 @@ def test_everything_can_be_set() -> None:
             "MAX_STEPS": "200",
             "TURN_TIMEOUT": "60",
             "MAX_OUTPUT_TOKENS": "100",
+            "APPROVERS": "11",
+            "APPROVAL_TIMEOUT": "604800",
+            "POLICY_DENY": "web_search, *:*://*.example/*",
+            "POLICY_ASK": "fetch_url:https://b\u00fccher.example/*",
+            "POLICY_ALLOW": "fetch_url:https://a.example:8443/*,fetch_url:*://b.example",
+            "WEB_SEARCH": "yes",
+            "BUDGET_DAILY_USD": "0.25",
+            "BUDGET_USER_DAILY_USD": "0",
+            "RATE_USER_PER_MINUTE": "1000",
             "SANDBOX_ENABLED": "No",
             "SANDBOX_BACKEND": "Docker",
             "SANDBOX_IMAGE": "own/box:1",
@@ -139,6 +157,15 @@ def test_everything_can_be_set() -> None:
         "max_steps": 200,
         "turn_timeout": 60,
         "max_output_tokens": 100,
+        "approvers": (11,),
+        "approval_timeout": 604_800,
+        "policy_deny": ("web_search", "*:*://*.example/*"),
+        "policy_ask": ("fetch_url:https://b\u00fccher.example/*",),
+        "policy_allow": ("fetch_url:https://a.example:8443/*", "fetch_url:*://b.example"),
+        "web_search": True,
+        "budget_daily_usd": Decimal("0.25"),
+        "budget_user_daily_usd": Decimal(0),
+        "rate_user_per_minute": 1000,
         "sandbox_enabled": False,
         "sandbox_backend": "docker",
         "sandbox_image": "own/box:1",
@@ -180,16 +207,18 @@ def test_all_mistakes_are_told_at_once() -> None:
         AUDIT_KEY="short",
         AUDIT_LOGPATH="/x",
         ALLOWED_USER="5",
-        BUDGET_DAILY_USD="5",
+        APPROVERS="11,33",
+        SCHEDULER_ENABLED="no",
     ) == (
         "ALLOWED_USER is no setting of this version: is ALLOWED_USERS meant?",
         "AUDIT_LOGPATH is no setting of this version: is AUDIT_LOG_PATH meant?",
-        "BUDGET_DAILY_USD is no setting of this version: none begins with BUDGET_; remove it",
+        "SCHEDULER_ENABLED is no setting of this version: none begins with SCHEDULER_; remove it",
         "AUDIT_KEY must be at least 32 characters",
         (
             "ALLOWED_CHATS must be Telegram group ids (negative whole numbers) separated by commas,"
             " but item 1 is not one"
         ),
+        "APPROVERS must be ids of ALLOWED_USERS: others cannot press anything",
         "PORT must be a whole number from 0 to 65535",
         "AI_MODEL names a model of openai, so OPENAI_API_KEY is required",
     )
@@ -199,6 +228,12 @@ USERS = "ALLOWED_USERS must be Telegram user ids (positive whole numbers) separa
 URL = "must be an address like https://host or http://host:port/path"
 PRICES = "must be two prices in USD per million tokens, like 2,10 or 0,0"
 WHOLE = "must be a whole number from"
+AMOUNT = "must be an amount in USD like 5 or 0.50"
+LISTED = "must be ids of ALLOWED_USERS: others cannot press anything"
+ENTRY = (
+    "must be `tool` or `tool:glob` separated by commas, like fetch_url:https://example.com/*,"
+    " but item"
+)
 KEY = (
     "must be at least 8 characters without spaces; for an own server that asks for no key,"
     " any such text does"
@@ -263,8 +298,30 @@ KEY = (
          "DOCKER_HOST must be like unix:///var/run/docker.sock or tcp://host:2376"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT must be one of json, console"),
         ("HOST", "http://x", "HOST must be an address or a name, without a port"),
-        ("APPROVAL_TIMEOUT", "5",
-         "APPROVAL_TIMEOUT is no setting of this version: none begins with APPROV; remove it"),
+        ("APPROVERS", "11,33", f"APPROVERS {LISTED}"),
+        ("APPROVERS", "@ann", f"APPROVERS {USERS.partition(' ')[2]}item 1 is not one"),
+        ("APPROVAL_TIMEOUT", "9", f"APPROVAL_TIMEOUT {WHOLE} 10 to 604800"),
+        ("APPROVAL_TIMEOUT", "604801", f"APPROVAL_TIMEOUT {WHOLE} 10 to 604800"),
+        ("POLICY_DENY", "fetch_url:", f"POLICY_DENY {ENTRY} 1 is not"),
+        ("POLICY_DENY", "run_code,", f"POLICY_DENY {ENTRY} 2 is not"),
+        ("POLICY_DENY", "a,b:rm -rf", f"POLICY_DENY {ENTRY} 2 is not"),
+        ("POLICY_ASK", ":https://a.example/", f"POLICY_ASK {ENTRY} 1 is not"),
+        ("POLICY_ASK", "fetch_url https://a.example/", f"POLICY_ASK {ENTRY} 1 is not"),
+        ("POLICY_ALLOW", "fetch_*", f"POLICY_ALLOW {ENTRY} 1 is not"),
+        ("POLICY_ALLOW", "https://a.example/*,fetch.url", f"POLICY_ALLOW {ENTRY} 2 is not"),
+        ("WEB_SEARCH", "openai", "WEB_SEARCH must be true or false"),
+        ("BUDGET_DAILY_USD", "-1", f"BUDGET_DAILY_USD {AMOUNT}"),
+        ("BUDGET_DAILY_USD", "5 USD", f"BUDGET_DAILY_USD {AMOUNT}"),
+        ("BUDGET_DAILY_USD", "inf", f"BUDGET_DAILY_USD {AMOUNT}"),
+        ("BUDGET_USER_DAILY_USD", "0,50", f"BUDGET_USER_DAILY_USD {AMOUNT}"),
+        ("BUDGET_USER_DAILY_USD", "1e3", f"BUDGET_USER_DAILY_USD {AMOUNT}"),
+        ("RATE_USER_PER_MINUTE", "0", f"RATE_USER_PER_MINUTE {WHOLE} 1 to 1000"),
+        ("BUDGET_DAILY", "5",
+         "BUDGET_DAILY is no setting of this version: is BUDGET_DAILY_USD meant?"),
+        ("POLICY_FORBID", "x",
+         "POLICY_FORBID is no setting of this version: is POLICY_DENY meant?"),
+        ("WEBHOOK_SECRET", "x",
+         "WEBHOOK_SECRET is no setting of this version: none begins with WEBHOOK_; remove it"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_by_name(name: str, value: str, told: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -57,6 +58,27 @@ async def test_stop_ends_a_streaming_turn_and_keeps_what_was_said(tmp_path: Path
         kept = str(world.model.requests[-1].raw["messages"])
         assert "word-0 word-1" in kept
         assert "Stopped." in kept
+
+
+async def test_stop_ends_a_model_that_loops(tmp_path: Path) -> None:
+    """A model that calls tools for ever is ended within 2 s, and is asked no more."""
+
+    def looping(ask: Ask) -> Turn:
+        arguments = json.dumps({"id": ask.n})
+        return Turn(calls=(Call(name="recall", arguments=arguments),), delay_seconds=0.01)
+
+    gate = Gate(looping)
+    async with running(tmp_path, gate, MAX_STEPS="200") as world:
+        world.owner.say("go")
+        for _ in range(5):
+            await gate.wait()
+        began = time.monotonic()
+        await world.ask("/stop", "⏹ Stopped.")
+        assert time.monotonic() - began < 2
+        asked = len(world.model.requests)
+        world.model.script = by_words({})
+        await world.ask("next", "next")
+        assert len(world.model.requests) == asked + 1
 
 
 async def test_stop_ends_one_turn_and_not_those_that_wait(tmp_path: Path) -> None:

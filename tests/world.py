@@ -24,7 +24,7 @@ from assurebot.telegram.poller import PollTimes
 from assurebot.turns.pace import Rate, Rates
 from assurebot.turns.preview import PreviewTimes
 from tests.doubles import FakeSandbox
-from tests.scripts import LIMIT_SECONDS
+from tests.scripts import COLD_SECONDS, LIMIT_SECONDS
 
 T = TypeVar("T")
 Line = dict[str, Any]
@@ -162,7 +162,7 @@ class World:
         contains: str = "",
         *,
         after: int = 0,
-        timeout_seconds: float = LIMIT_SECONDS,
+        timeout_seconds: float = COLD_SECONDS,
     ) -> SentMessage:
         """Wait for a message of the bot."""
         return await self.meanwhile(

@@ -235,7 +235,8 @@ def _item(
 
 def _markup(piece: Piece) -> telegram.InlineKeyboardMarkup | None:
     buttons = [telegram.InlineKeyboardButton(b.label, callback_data=b.id) for b in piece.buttons]
-    return telegram.InlineKeyboardMarkup([buttons]) if buttons else None
+    rows = [buttons[n : n + 2] for n in range(0, len(buttons), 2)]  # a yes and a no beside it
+    return telegram.InlineKeyboardMarkup(rows) if rows else None
 
 
 def _content(piece: Piece) -> dict[str, Any]:

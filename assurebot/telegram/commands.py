@@ -10,7 +10,12 @@ from datetime import datetime, timedelta
 
 from assurebot.errors import ConfigError
 from assurebot.ports import Check, Clock, Control, Store
+from assurebot.telegram.memory import MemoryCommand
+from assurebot.turns.approvals import Approvals
+from assurebot.turns.model_turns import TAINTED
 from assurebot.turns.models import ModelChoice
+from assurebot.turns.notices import Notices
+from assurebot.turns.runner import STOPPED
 from assurebot.turns.worker import Reply
 from assurebot.values import BoxStanding, Event, ModelRef, Program, StoredEvent
 
@@ -23,6 +28,10 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("panic", "Stop everything and hold it"),
     ("resume", "Go on after /panic (owner)"),
     ("status", "How I am"),
+    ("approvals", "What waits for a press"),
+    ("memory", "What I was asked to remember"),
+    ("forget", "Forget a note: /forget NUMBER"),
+    ("usage", "What it cost, today and this month"),
     ("model", "Show or choose the model of this chat"),
     ("run", "Run code: /run LANGUAGE CODE"),
     ("python", "Run Python (also /py)"),
@@ -36,12 +45,21 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 _LIST = "\n".join(f"/{name} - {meaning}" for name, meaning in COMMANDS)
 
 HELP = f"""\
-Write to me and I answer; the answer appears while it is being made. Code after `/python`, or
+Write to me and I answer; the answer appears while it is being made. Code after `/python`, or \
 another of these commands, runs in a throw-away box; its output and pictures come back.
 
 {_LIST}
 
-I answer only to people on the list of my owner. Every message, model call, tool call and answer
+What others wrote (a forward, a page, a search result) may want to make me do things. While I have \
+it before me, nothing leaves (but to where you typed, or `POLICY_ALLOW` names) and nothing changes \
+unless you press a button. The question shows exactly what would be done; it comes into this chat, \
+and in private to whoever else may press. /approvals shows it again.
+
+An answer that such words had a part in ends with {TAINTED}, and links that you did not type are \
+code in it. After four more exchanges or half an hour I no longer see them; a reply to it brings \
+them back.
+
+I answer only to people on the list of my owner. Every message, model call, tool call and answer \
 is recorded in a log that `assurebot audit verify` checks."""
 
 RUNS: Mapping[str, str] = {
@@ -57,6 +75,7 @@ RUNS: Mapping[str, str] = {
 """The commands that run code, and in which language; `/run` is told it."""
 
 FRESH_STARTS = ("new", "clear")
+GIVEN_UP = "⏹ Not done: you began afresh."
 IN_LANE = (*FRESH_STARTS, "model", *RUNS)
 """These touch the conversation, so they keep their place in it; all others answer at once."""
 
@@ -124,8 +143,21 @@ class ChatCommands:
     """Implements `turns.worker.Commands`."""
 
     def __init__(
-        self, *, store: Store, control: Control, models: ModelChoice, clock: Clock, facts: Facts
+        self,
+        *,
+        store: Store,
+        control: Control,
+        approvals: Approvals,
+        notices: Notices,
+        models: ModelChoice,
+        clock: Clock,
+        facts: Facts,
+        memory: MemoryCommand,
+        usage: Callable[[StoredEvent], Awaitable[Reply]],
     ) -> None:
+        self._approvals = approvals
+        self._notices = notices
+        self._usage = usage
         self._store = store
         self._control = control
         self._models = models
@@ -139,6 +171,9 @@ class ChatCommands:
             "stop": self._stop,
             "panic": self._panic,
             "resume": self._resume,
+            "approvals": self._pending,
+            "memory": memory.memory,
+            "forget": memory.forget,
             "status": self._status,
             "model": self._model,
             "whoami": self._whoami,
@@ -146,6 +181,8 @@ class ChatCommands:
 
     def urgent(self, event: Event) -> bool:
         """See `Commands.urgent`."""
+        if event.kind == "press":
+            return True  # the button waits, and what it starts has a place in the lane
         return event.kind == "command" and event.command not in IN_LANE
 
     def program(self, event: Event) -> Program | None:
@@ -159,10 +196,16 @@ class ChatCommands:
         command = stored.event.command
         if command in RUNS:
             return Reply(text=f"{HOW_TO_RUN}\n\n{_box(self._facts.box())}")
+        if command == "usage":
+            return await self._usage(stored)
         answer = self._answers.get(command)
         if answer is None:
             return Reply(text="I do not know this command. /help shows what I can do.")
-        return Reply(text=await answer(stored), fresh_start=command in FRESH_STARTS)
+        return Reply(
+            text=await answer(stored),
+            fresh_start=command in FRESH_STARTS,
+            links=None if command == "help" else frozenset(),
+        )
 
     async def _start(self, stored: StoredEvent) -> str:
         name = stored.event.actor.name or "there"
@@ -171,15 +214,24 @@ class ChatCommands:
     async def _help(self, _stored: StoredEvent) -> str:
         return HELP
 
-    async def _new(self, _stored: StoredEvent) -> str:
+    async def _new(self, stored: StoredEvent) -> str:
+        await self._approvals.withdraw(stored.event.place, GIVEN_UP, before=stored.id)
         return "🧹 A fresh start: I no longer see what was said before."
 
     async def _stop(self, stored: StoredEvent) -> str:
-        stopped = await self._control.stop(stored.event.place, stored.id)
+        place = stored.event.place
+        withdrawn, _ = await self._approvals.withdraw(place, STOPPED, before=stored.id)
+        stopped = await self._control.stop(place, stored.id)
         waiting = f" {stopped.waiting} more of your messages wait." if stopped.waiting else ""
-        if stopped.was_running:
+        if stopped.was_running or withdrawn:
             return waiting.strip()  # the stopped answer itself says so
         return "Nothing is running here." + waiting
+
+    async def _pending(self, stored: StoredEvent) -> str:
+        count = await self._notices.show(stored)
+        if not count:
+            return "Nothing waits for a press."
+        return "This waits for a press." if count == 1 else f"{count} calls wait for a press."
 
     async def _panic(self, stored: StoredEvent) -> str:
         ended = await self._control.panic(stored.event.actor)

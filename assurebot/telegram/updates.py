@@ -68,6 +68,7 @@ def arrival(raw: Raw, me: Self, now: datetime) -> Arrival:
             place=Place(chat_id=chat_id, thread_id=thread, private=kind == "private"),
             received_at=now,
             message_id=_number(message, "message_id"),
+            reply_to=_replied(message, me),
         )
         return _read(event, what, body, me)
 
@@ -83,6 +84,13 @@ def arrival(raw: Raw, me: Self, now: datetime) -> Arrival:
         name=name,
         read=read,
     )
+
+
+def _replied(message: Raw, me: Self) -> int | None:
+    """Return which of our own messages a message replies to."""
+    reply = _object(message, "reply_to_message")
+    ours = _number(_object(reply, "from"), "id") == me.user_id
+    return _number(reply, "message_id") if ours else None
 
 
 def _sound(raw: Raw, text: str) -> Raw:
@@ -158,14 +166,22 @@ def _message(event: Event, message: Message, me: Self) -> Event | None:
         if attachment is None and message.api_kwargs:
             attachment = "a message of a newer kind"
         return replace(event, parts=(TextPart(text=attachment),)) if attachment else None
-    if message.forward_origin is None:
+    origin = _origin(message)
+    if origin is None:
         own = TextPart(text=_without_mention(text, me))
     else:
-        own = TextPart(text=text, label=untrusted("forwarded message"))
+        own = TextPart(text=text, label=untrusted(origin))
     found = [_quoted(message, me), own]
     if attachment is not None:
         found.append(TextPart(text=f"(With {attachment}, which cannot be read yet.)"))
     return replace(event, kind="message", parts=tuple(filter(None, found)))
+
+
+def _origin(message: Message) -> str | None:
+    """Name whose words a person only passed on; `None` for their own."""
+    if message.forward_origin is not None:
+        return "forwarded message"
+    return None if message.via_bot is None else "message by another bot"
 
 
 def _addressed(message: Message, me: Self) -> bool:
@@ -181,9 +197,9 @@ def _addressed(message: Message, me: Self) -> bool:
 
 
 def _command(message: Message, me: Self) -> tuple[str, str] | None:
-    """Return a command's name and the words after it; forwarded commands are only text."""
+    """Return a command's name and the words after it; those of others are only text."""
     text = message.text or ""
-    if not message.entities or message.forward_origin is not None:
+    if not message.entities or _origin(message) is not None:
         return None
     first = message.entities[0]
     if first.type != MessageEntity.BOT_COMMAND or first.offset != 0:
@@ -225,14 +241,14 @@ def _without_mention(text: str, me: Self) -> str:
 def _quoted(message: Message, me: Self) -> TextPart | None:
     """Return what the reply is to, if these are not our own words: history has those."""
     if message.quote is not None:
-        return TextPart(text=message.quote.text, label=untrusted("quoted message"))
+        return TextPart(text=message.quote.text, label=untrusted("quoted message"), quoted=True)
     reply = message.reply_to_message
     if reply is None or (reply.from_user is not None and reply.from_user.id == me.user_id):
         return None
     text = reply.text or reply.caption
-    own = reply.from_user == message.from_user and reply.forward_origin is None
+    own = reply.from_user == message.from_user and _origin(reply) is None
     label = OWNER if own else untrusted("quoted message")
-    return None if not text else TextPart(text=text, label=label)
+    return None if not text else TextPart(text=text, label=label, quoted=True)
 
 
 ATTACHMENTS = {

@@ -16,6 +16,7 @@ import anthropic  # noqa: F401 - the program imports it late; children start wit
 import structlog
 
 from assurebot.app import Parts, serve
+from assurebot.guard.rates import ToolRates
 from assurebot.ports import Ending, Incoming, ToolContext, ToolOutput
 from assurebot.settings import load_settings
 from assurebot.store.database import SqlStore
@@ -53,6 +54,17 @@ class CountingTool:
         await asyncio.to_thread(_append, self._path, f"{given['n']} {given['k']}\n")
         self._trigger.hit_side(EFFECT, late=True)
         return ToolOutput(text="counted")
+
+
+class NoRates(ToolRates):
+    """No limits: in one life there may be as much to do as people write in ten minutes."""
+
+    def take(
+        self, tool: str, per_minute: int | None, user_id: int, chat_id: int, now: float
+    ) -> str | None:
+        """Let every call run."""
+        del tool, per_minute, user_id, chat_id, now
+        return None
 
 
 def _append(path: Path, line: str) -> None:
@@ -123,6 +135,7 @@ async def _serve(environment: Mapping[str, str]) -> None:
     free = Rate(seconds=0.0, burst=1_000_000)
     parts = Parts(
         tools=[CountingTool(Path(environment[EFFECTS]), trigger)],
+        tool_rates=NoRates,
         store=partial(KillingStore, trigger=trigger, marked=Path(environment[MARKED])),
         rates=Rates(private=free, group=free, overall=free),
         preview=PreviewTimes(first=60.0),

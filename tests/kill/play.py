@@ -172,6 +172,7 @@ class Play:
                 "ANTHROPIC_API_KEY": "sk-no-key-at-all-123456",
                 "ANTHROPIC_BASE_URL": self._model.url,
                 "AI_PRICE": "0,0",
+                "RATE_USER_PER_MINUTE": "1000",  # what waits for a minute would count as lost
                 "AUDIT_KEY": AUDIT_KEY,
                 "DATA_DIR": str(self._folder / "data"),
                 "PORT": "0",

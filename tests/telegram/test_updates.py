@@ -18,6 +18,7 @@ ME = Self(user_id=99, username="the_bot")
 ANN = {"id": 42, "is_bot": False, "first_name": "Ann", "last_name": "Lee"}
 BEN = {"id": 43, "is_bot": False, "first_name": "Ben"}
 BOT = {"id": 99, "is_bot": True, "first_name": "Bot", "username": "the_bot"}
+OTHER_BOT = {"id": 98, "is_bot": True, "first_name": "Gif", "username": "gif"}
 HOME = {"id": 42, "type": "private", "first_name": "Ann"}
 TEAM = {"id": -1001, "type": "supergroup", "title": "Team"}
 HIDDEN = {"type": "hidden_user", "sender_user_name": "Somebody", "date": 1}
@@ -71,6 +72,7 @@ def test_topic_is_a_place_of_its_own() -> None:
     ]
 
 
+VIA_BOT = "untrusted:message by another bot"
 QUOTED, FORWARDED, MINE = "untrusted:quoted message", "untrusted:forwarded message", "owner"
 
 
@@ -114,6 +116,15 @@ QUOTED, FORWARDED, MINE = "untrusted:quoted message", "untrusted:forwarded messa
             ("message", "", [("/stop", FORWARDED)]),
         ),
         ({"text": "evil", "forward_origin": HIDDEN}, ("message", "", [("evil", FORWARDED)])),
+        ({"text": "evil", "via_bot": OTHER_BOT}, ("message", "", [("evil", VIA_BOT)])),
+        (
+            {"text": "/stop", "entities": command(5), "via_bot": OTHER_BOT},
+            ("message", "", [("/stop", VIA_BOT)]),
+        ),
+        (
+            {"text": "why?", "reply_to_message": message(text="evil", via_bot=OTHER_BOT)},
+            ("message", "", [("evil", QUOTED), ("why?", MINE)]),
+        ),
         (
             {"text": "why?", "reply_to_message": message(**{"from": BEN}, text="theirs")},
             ("message", "", [("theirs", QUOTED), ("why?", MINE)]),
