@@ -30,7 +30,8 @@ AssureBot demo: a tour of the real program. No account is needed.
   real      the program, as a process of its own; its database and audit log in
             a temporary folder; the Telegram and Anthropic client libraries;
             HTTP over sockets of this machine; SIGKILL; the box for code
-  stand-in  Telegram's servers, the people who write, and the language model
+  stand-in  Telegram's servers, the people who write, the language model, and a
+            web site of this machine, which the program here holds for public
 """
 
 CHAT = """\

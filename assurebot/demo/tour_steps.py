@@ -11,6 +11,7 @@ from assurebot.demo.model import Ask, Call, Script, Turn
 from assurebot.demo.telegram_chats import SentMessage
 from assurebot.demo.tour_box import run_in_a_box
 from assurebot.demo.tour_findings import Finding, Step, count, found
+from assurebot.demo.tour_guard import QUESTION, obey, read_an_injected_page
 from assurebot.demo.tour_world import OWNER, STRANGER, Facts, Stage
 
 STREAMED = (
@@ -47,6 +48,8 @@ def tour_script() -> Script:
         look = Call(name="recall", arguments='{"id": 1}')
         if ask.last_user_text == LOOP:
             return Turn(calls=(look,), delay_seconds=LOOP_SECONDS)
+        if QUESTION in ask.last_user_text:
+            return obey(ask)
         if ask.last_user_text != LOOK_UP:
             words = tuple(re.findall(r"\S+\s*", STREAMED))
             return Turn(chunks=words, chunk_seconds=WORD_SECONDS)
@@ -249,6 +252,11 @@ STEPS: tuple[Step, ...] = (
         title="Code runs in a throw-away box, or it does not run",
         expected="a picture from grade A; Python alone from grade C; else a refusal",
         play=run_in_a_box,
+    ),
+    Step(
+        title="A page asks for the owner's door code, and the gate asks the owner",
+        expected="nothing is fetched with it unless the owner presses Approve",
+        play=read_an_injected_page,
     ),
     Step(
         title="The audit verifies, and one changed byte is found",

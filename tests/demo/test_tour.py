@@ -112,12 +112,26 @@ BROKEN = {
         replace(AS_SHIPPED, script=tour_script(), telegram=LossyTelegram()),
         [r"not stopped after 2\.\d\d s", r"[12] more in the next 1.0 s"],
     ),
-    "the byte is not changed": (
+    "the gate is off": (
         5,
+        replace(AS_SHIPPED, script=tour_script(), program="tests.demo.ungated"),
+        [
+            "nothing was asked",
+            "nothing to press",
+            "1 leaking request",
+            "on record: tool allow fetch_url; tool allow fetch_url",
+        ],
+    ),
+    "the byte is not changed": (
+        6,
         replace(AS_SHIPPED, damage=bytes),
         ["copy changed in line none: exit 0", "no line is named"],
     ),
 }
+
+
+BESIDE = {"the stop does not arrive": r"[0-2] model requests"}
+"""What may be wrong besides, where the machine is busy: the loop had not begun to turn."""
 
 
 @pytest.mark.parametrize(
@@ -131,6 +145,8 @@ async def test_a_broken_control_is_seen(control: str) -> None:
     code = await tour(world=world, steps=STEPS[number : number + 1], write=texts.append)
     text = re.sub(r"\s+", " ", "".join(texts))
     seen = re.findall(r"(?:^|, )([^,]*?) \(wrong\)", text.partition("observed ")[2])
+    if control in BESIDE and seen and re.fullmatch(BESIDE[control], seen[0]):
+        seen = seen[1:]
     assert len(seen) == len(wrong), text
     assert all(map(re.fullmatch, wrong, seen)), text
     assert f"FAILED 1. {STEPS[number].title}" in text
