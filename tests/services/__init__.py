@@ -1,0 +1,1 @@
+"""Services that post webhooks, as they are shipped; CI installs them."""
