@@ -1,0 +1,1 @@
+"""The clock that wakes schedules; the store knows what is due."""
