@@ -1,4 +1,7 @@
-"""The program of the tour: the real one, to which the stand-in site counts as a public one."""
+"""The program of the tour: the real one, to which the stand-in site counts as a public one.
+
+It tells of each post at once, so that one too many shows within the tour.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from assurebot.urls import parsed
 
 
 def parts(url: str) -> Parts:
-    """Return the product's parts, with a fetcher that reaches the site of `url` too."""
+    """Return the product's parts, but the site of `url` is reached, and posts never wait."""
     site = parsed(url)
 
     def judge(address: str) -> str | None:
@@ -21,7 +24,7 @@ def parts(url: str) -> Parts:
     def other_port(host: str, port: int) -> bool:
         return (host, port) == (site.host, site.port)
 
-    return Parts(fetcher=lambda **_: AiohttpFetcher(judge, other_port))
+    return Parts(fetcher=lambda **_: AiohttpFetcher(judge, other_port), fold_seconds=0.0)
 
 
 if __name__ == "__main__":

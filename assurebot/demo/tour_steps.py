@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from contextlib import suppress
 
 from assurebot.demo.model import Ask, Call, Script, Turn
 from assurebot.demo.telegram_chats import SentMessage
+from assurebot.demo.tour_audit import check_the_audit
 from assurebot.demo.tour_box import run_in_a_box
-from assurebot.demo.tour_findings import Finding, Step, count, found
+from assurebot.demo.tour_events import remind_after_a_kill, summarize, take_a_post
+from assurebot.demo.tour_findings import (
+    SETTLE_SECONDS,
+    Finding,
+    Step,
+    answers,
+    count,
+    found,
+    message,
+)
 from assurebot.demo.tour_guard import QUESTION, obey, read_an_injected_page
-from assurebot.demo.tour_world import OWNER, STRANGER, Facts, Stage
+from assurebot.demo.tour_world import OWNER, STRANGER, Stage
 
 STREAMED = (
     "I am a stand-in for a language model: a small server on this machine that thinks nothing. "
@@ -35,8 +44,6 @@ LOOP = "Look things up and never end."
 WORD_SECONDS = 0.04
 LOOP_SECONDS = 0.5
 STOP_SECONDS = 2.0
-SETTLE_SECONDS = 0.6
-"""Something that must not happen can only be given time to happen."""
 
 
 def tour_script() -> Script:
@@ -52,7 +59,7 @@ def tour_script() -> Script:
             return obey(ask)
         if ask.last_user_text != LOOK_UP:
             words = tuple(re.findall(r"\S+\s*", STREAMED))
-            return Turn(chunks=words, chunk_seconds=WORD_SECONDS)
+            return summarize(ask) or Turn(chunks=words, chunk_seconds=WORD_SECONDS)
         if not ask.tool_results:
             return Turn(calls=(look,))
         if held:
@@ -63,26 +70,6 @@ def tour_script() -> Script:
     return script
 
 
-async def _message(stage: Stage, after: int, contains: str = "") -> SentMessage | None:
-    """Wait for a message to the owner, and for the record that it was sent."""
-    message: SentMessage | None = None
-    with suppress(TimeoutError):
-        message = await stage.telegram.wait_for_message(
-            OWNER, after=after, contains=contains, timeout_seconds=stage.world.patience_seconds
-        )
-        sent = f"message:{message.message_id}"
-        await stage.until(lambda: any(_proves(line, sent) for line in stage.audit()))
-    return message
-
-
-def _proves(line: Facts, sent: str) -> bool:
-    return sent in str(line.get("evidence", "")).split() and line.get("target") == f"chat:{OWNER}"
-
-
-def _answers(stage: Stage, after: int) -> list[SentMessage]:
-    return [each for each in stage.telegram.messages(OWNER) if each.message_id > after]
-
-
 # --- the steps
 
 
@@ -90,9 +77,14 @@ async def refuse_a_stranger(stage: Stage) -> Finding:
     """Somebody who is not on the list writes."""
     asks = len(stage.model.requests)
     stage.telegram.person(STRANGER, "Stranger").say(KNOCK)
-    notice = await _message(stage, 0, f"id {STRANGER}")
+
+    def told() -> list[SentMessage]:
+        return [sent for sent in answers(stage, 0) if f"id {STRANGER}" in sent.text]
+
+    await stage.until(lambda: bool(told() or stage.telegram.messages(STRANGER)))
+    notice = await message(stage, 0, f"id {STRANGER}") if told() else None
     await asyncio.sleep(SETTLE_SECONDS)
-    notices = [m for m in stage.telegram.messages(OWNER) if f"id {STRANGER}" in m.text]
+    notices = told()
     denied = stage.effects(type="denied", user=STRANGER)
     return found(
         (
@@ -110,7 +102,7 @@ async def stream_an_answer(stage: Stage) -> Finding:
     shown = len(stage.telegram.drafts(OWNER))
     said = stage.telegram.person(OWNER).say(TALK)
     event = f"message:{OWNER}:{said}"
-    final = await _message(stage, said)
+    final = await message(stage, said)
     await asyncio.sleep(SETTLE_SECONDS)
     drafts = stage.telegram.drafts(OWNER)[shown:]
     texts = list(dict.fromkeys(draft.text for draft in drafts if draft.text))
@@ -122,7 +114,7 @@ async def stream_an_answer(stage: Stage) -> Finding:
         (
             (f"drafts of {sizes or 0} characters", len(texts) > 1 and early),
             ("each begins the next" if grew else "they do not build up", grew),
-            count(len(_answers(stage, said)), "message", 1),
+            count(len(answers(stage, said)), "message", 1),
             (f"{len(whole)} of {len(STREAMED)} characters", whole == STREAMED),
         ),
         stage.effects(event),
@@ -142,15 +134,15 @@ async def survive_a_kill(stage: Stage) -> Finding:
         draft = shown.text
         # From here on Telegram will not send the message again: only the store has it.
         await stage.telegram.wait_confirmed(timeout_seconds=patience)
-    before = len(_answers(stage, said))
+    before = len(answers(stage, said))
     gone = stage.model.aborted
     code = await stage.kill()
     await stage.until(lambda: stage.model.aborted > gone)
     broken = stage.model.aborted - gone
     await stage.start()
-    await _message(stage, said)
+    await message(stage, said)
     await asyncio.sleep(SETTLE_SECONDS)
-    texts = [message.text for message in _answers(stage, said)]
+    texts = [message.text for message in answers(stage, said)]
     lines = stage.effects(event)
     asks = [ask for ask in stage.model.requests if ask.last_user_text == LOOK_UP]
     runs = sum(line["type"] == "tool" and line.get("phase") == "intent" for line in lines)
@@ -199,34 +191,6 @@ async def stop_a_loop(stage: Stage) -> Finding:
     )
 
 
-async def check_the_audit(stage: Stage) -> Finding:
-    """The log is verified as it is, and then a copy of it with one byte changed."""
-    await stage.until(lambda: bool(stage.audit()))  # results are written up to a second later
-    lines = stage.audit()
-    code, said = await stage.verify(stage.audit_log)
-    copy = stage.folder / "copy" / stage.audit_log.name
-    copy.parent.mkdir(exist_ok=True)
-    shutil.copyfile(stage.data / "audit.jsonl.key", copy.with_name("audit.jsonl.key"))
-    log = stage.audit_log.read_bytes()
-    changed = stage.world.damage(log)
-    copy.write_bytes(changed)
-    at = [i for i, (old, new) in enumerate(zip(log, changed, strict=True)) if old != new]
-    line = str(log.count(b"\n", 0, at[0]) + 1) if at else "none"
-    bad_code, bad_said = await stage.verify(copy)
-    named = re.search(r"first bad line: \S+ line (\d+)", bad_said)
-    return found(
-        (
-            (f"exit {code}, {said.partition(' in ')[0]}", code == 0),
-            (f"copy changed in line {line}: exit {bad_code}", bad_code == 1),
-            (
-                f"line {named[1]} is named" if named else "no line is named",
-                named is not None and named[1] == line,
-            ),
-        ),
-        lines,
-    )
-
-
 STEPS: tuple[Step, ...] = (
     Step(
         title="A stranger is refused",
@@ -257,6 +221,16 @@ STEPS: tuple[Step, ...] = (
         title="A page asks for the owner's door code, and the gate asks the owner",
         expected="nothing is fetched with it unless the owner presses Approve",
         play=read_an_injected_page,
+    ),
+    Step(
+        title="GitHub posts, repeats itself, and is imitated",
+        expected="202 and one summary; 200 and 401, and nothing more arrives",
+        play=take_a_post,
+    ),
+    Step(
+        title="A reminder is due while the program is down",
+        expected="it comes after the start, once",
+        play=remind_after_a_kill,
     ),
     Step(
         title="The audit verifies, and one changed byte is found",

@@ -89,7 +89,9 @@ class LossyTelegram(TelegramServer):
         return DeafPerson(self.world, user_id, name)
 
 
-AS_SHIPPED = World(patience_seconds=6)
+AS_SHIPPED = World(patience_seconds=20)
+"""What is expected may come late on a busy machine. Only the steps after a kill wait this long for
+what never comes: in the others what is wrong shows, and ends the wait."""
 
 BROKEN = {
     "the stranger is on the list": (
@@ -122,8 +124,18 @@ BROKEN = {
             "on record: tool allow fetch_url; tool allow fetch_url",
         ],
     ),
-    "the byte is not changed": (
+    "no post is known again": (
         6,
+        World(script=tour_script(), program="tests.demo.forgetful"),
+        ["the same again: 202", "2 summary messages", "2 model requests"],
+    ),
+    "the task is gone after the kill": (
+        7,
+        replace(AS_SHIPPED, data_folder="data-{}".format),
+        ["0 reminders", "0 schedule lines"],
+    ),
+    "the byte is not changed": (
+        8,
         replace(AS_SHIPPED, damage=bytes),
         ["copy changed in line none: exit 0", "no line is named"],
     ),
