@@ -9,7 +9,7 @@ LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-
 	--no-emit-index-url --no-emit-find-links --quiet pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run whoami demo test check bench kill soak lock image sandbox-image
+.PHONY: help venv run whoami demo test check bench kill hooks soak lock image sandbox-image
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -66,6 +66,9 @@ bench: $(VENV)/.dev $(VENV)/.component ## measure
 
 kill: $(VENV)/.dev ## kill the program again and again and count what was lost
 	$(PY) -m tests.kill --seeds 3 --updates 1000 --kills 20
+
+hooks: $(VENV)/.dev ## post 1,000 webhooks at once, kill the program in between, count what was lost
+	$(PY) -m tests.webhook_load
 
 soak: $(VENV)/.dev ## play every case of abuse, many runs and kills, and count what is left; needs an engine
 	$(PY) -m tests.abuse --rounds 3 --runs 1000 --kills 50

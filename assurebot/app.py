@@ -19,7 +19,7 @@ import structlog
 from assurebot import __version__
 from assurebot.agent.jobs import SettledSandbox
 from assurebot.audit.log import JsonlAudit
-from assurebot.checks import model_problems, policy
+from assurebot.checks import hook_problems, model_problems, named_jobs, policy
 from assurebot.errors import (
     AuditError,
     ChatError,
@@ -30,7 +30,7 @@ from assurebot.errors import (
 )
 from assurebot.guard.redact import Redactor
 from assurebot.parts import Open, Parts
-from assurebot.ports import Check, Clock
+from assurebot.ports import Clock
 from assurebot.providers.pricing import Prices
 from assurebot.sandbox.probes import SelfTest
 from assurebot.server.site import Site
@@ -108,7 +108,8 @@ class _Program:
         await self._refuse_mistakes(prices)
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
-            site = await enter(Site(settings.host, settings.port))
+            path = settings.webhook_base_path if settings.webhooks_enabled else None
+            site = await enter(Site(settings.host, settings.port, path))
             log.info("listening", host=settings.host, port=site.port)
             await enter(held(settings.data_dir, self._parts.holder_seconds, _told(site, stop)))
             services = await enter(asyncio.TaskGroup())
@@ -142,7 +143,8 @@ class _Program:
                 fetcher=fetcher,
                 rules=self._rules,
             )
-            site.checks = await self._start_services(stack, services, base, prices)
+            core = await self._start_services(stack, services, base, prices)
+            site.checks, site.hooks = core.checks, core.hooks.post
             await stop.wait()
             log.info("stopping")
 
@@ -256,7 +258,9 @@ class _Program:
 
     async def _refuse_mistakes(self, prices: Prices) -> None:
         """Find what only a try can tell of the settings, all of it before anything is open."""
-        problems = [*self._mistakes, *await model_problems(self._settings, prices)]
+        problems = [*self._mistakes, *hook_problems(self._settings)]
+        problems += named_jobs(self._settings, self._clock.now())[1]
+        problems += await model_problems(self._settings, prices)
         try:
             make_private(self._settings.data_dir)
         except ConfigError as error:
@@ -266,8 +270,8 @@ class _Program:
 
     async def _start_services(
         self, stack: AsyncExitStack, services: asyncio.TaskGroup, base: Open, prices: Prices
-    ) -> dict[str, Check]:
-        """Start what runs, intake last; return the checks of its health."""
+    ) -> Core:
+        """Start what runs, intake last."""
         core = Core(base, prices)
         stack.push_async_callback(core.provider.aclose)
         self._outbox = core.outbox
@@ -283,8 +287,10 @@ class _Program:
         await start("approvals", core.approvals.run())
         grace = self._parts.grace_seconds
         stack.push_async_callback(_drain, core.runner, core.outbox, grace)
+        if self._settings.scheduler_enabled:
+            await start("scheduler", core.keep_time())
         await start("poller", core.poller.run())
-        return core.checks
+        return core
 
 
 def _named(box: BoxStanding) -> str:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import partial
 from urllib.parse import urlsplit
 
 from assurebot.guard.rules import Rules
+from assurebot.guard.tasks import job_of, ordered
 from assurebot.ports import Tool
 from assurebot.providers.pricing import Prices
+from assurebot.server.signatures import check_secret
 from assurebot.settings import Settings
-from assurebot.values import ModelRef
+from assurebot.values import Job, ModelRef, Person, Place
 from assurebot.variables import DEFAULT_MODELS
 
-TOOLS = frozenset({"recall", "run_code", "fetch_url", "web_search", "remember", "forget"})
+TOOLS = frozenset(
+    {"recall", "run_code", "fetch_url", "web_search", "remember", "forget", "schedule"}
+)
 """What is shipped; the policy may name these even where they are switched off."""
 
 INWARD = TOOLS - {"run_code", "fetch_url", "web_search"}
@@ -88,3 +94,39 @@ def unpriced(ref: ModelRef, settings: Settings) -> str:
 def speaks_responses(base_url: str | None) -> bool:
     """Tell which wire to use: own servers imitate Chat Completions, most speak nothing else."""
     return base_url is None or urlsplit(base_url).hostname == "api.openai.com"
+
+
+def hook_problems(settings: Settings) -> list[str]:
+    """Name the settings of webhooks that cannot be: weak secrets, chats that nobody let in."""
+    keys = dict(settings.webhook_secrets)
+    if settings.webhook_secret is not None:
+        keys[""] = settings.webhook_secret
+    faults = {name: check_secret(name, key.get_secret_value()) for name, key in keys.items()}
+    problems = [
+        f"WEBHOOK_SECRET{name and '_'}{name.upper()} {fault}"
+        for name, fault in faults.items()
+        if fault
+    ]
+    known = {*settings.allowed_users, *settings.allowed_chats}
+    return problems + [
+        f"WEBHOOK_CHAT_{name.upper()} must be an id of ALLOWED_USERS or ALLOWED_CHATS"
+        for name, chat_id in settings.webhook_chats.items()
+        if chat_id not in known
+    ]
+
+
+def named_jobs(settings: Settings, now: datetime) -> tuple[list[Job], list[str]]:
+    """Read the tasks of the environment; return them, and what is wrong with others by name."""
+    place, actor = Place(chat_id=settings.owner), Person(user_id=settings.owner)
+    jobs, problems = [], []
+    for name, line in settings.schedules.items() if settings.scheduler_enabled else ():
+        read = partial(job_of, zone=settings.timezone, place=place, actor=actor, name=name)
+        try:
+            jobs.append(read(ordered(line), now=now))
+        except ValueError as error:
+            try:  # what is over stays set for ever: that is no mistake
+                job = read(ordered(line), now=datetime.fromtimestamp(0, UTC))
+                jobs.append(replace(job, next_at=None))
+            except ValueError:
+                problems.append(f"SCHEDULE_{name.upper()}: {error}")
+    return jobs, problems

@@ -17,6 +17,10 @@ class DataHeld(AssureBotError):
     """Another process holds the data folder; the text names it."""
 
 
+class AccessDenied(AssureBotError):
+    """Sender or signature not accepted. The text is for the operator; the other side sees none."""
+
+
 class ProviderError(AssureBotError):
     """A model call failed.
 

@@ -25,6 +25,7 @@ NOISY = (
     "aiohttp",
     "aiosqlite",
     "anthropic",
+    "apscheduler",
     "asyncio",
     "httpcore",
     "httpcore2",
@@ -34,6 +35,7 @@ NOISY = (
     "openai",
     "sqlalchemy",
     "telegram",
+    "tzlocal",
 )
 """Libraries that are heard from WARNING on: below that they log requests, with their URLs."""
 

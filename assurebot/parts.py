@@ -51,6 +51,7 @@ class Parts:
         holder_seconds: How long to wait for another process on the same data.
         grace_seconds: What running turns, and unsent messages at most, get at a stop.
         disk_seconds: How long work waits when a disk takes nothing.
+        fold_seconds: How far messages about one webhook source lie apart.
     """
 
     tools: Sequence[Tool] = ()
@@ -67,6 +68,7 @@ class Parts:
     holder_seconds: float = HOLDER_SECONDS
     grace_seconds: float = TURN_GRACE_SECONDS
     disk_seconds: float = 5.0
+    fold_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ from assurebot.values import (
     Exchange,
     Fetched,
     FetchLimits,
+    Job,
+    JobRun,
     Memory,
     ModelReply,
     ModelRequest,
@@ -34,6 +36,7 @@ from assurebot.values import (
     Place,
     Program,
     RunResult,
+    RunState,
     Step,
     StoredEvent,
     ToolSpec,
@@ -265,6 +268,9 @@ class Ending:
         buttons: (button id, kind) pairs that the pieces carry; a press finds the event by them,
             and may go on from its steps, which are then kept.
         fresh_start: Forget the conversation up to here (`/new`).
+        aside: The exchange is in no conversation, and is found by a reply to the message alone.
+        also: More events that end with it; of webhooks, what was posted is forgotten with them.
+        failure, seen: Of a job's run: why it counts as failed, and its `Job.seen` from now on.
     """
 
     place: Place
@@ -275,6 +281,28 @@ class Ending:
     buttons: tuple[tuple[str, str], ...] = ()
     error: str | None = None
     fresh_start: bool = False
+    aside: bool = False
+    also: tuple[int, ...] = ()
+    failure: str = ""
+    seen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of a proven post: `event` is there if it is new."""
+
+    state: Literal["new", "known", "full"]
+    event: StoredEvent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posts:
+    """The posts of one webhook source: how many were taken, how many wait, and the last times."""
+
+    hook: str
+    taken: int
+    waiting: int
+    last: tuple[datetime, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,7 +362,7 @@ class Charge:
     """The most that a paid call may cost.
 
     Attributes:
-        turn, user: For whom; `None` where there is none.
+        turn, user, job: For whom; `None` where there is none.
         kind: What is paid for.
     """
 
@@ -344,15 +372,17 @@ class Charge:
     kind: Literal["model", "search", "transcription", "speech"]
     model: str
     cost_usd: Decimal
+    job: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """A limit on what one person, or all (`None`), may cost since a moment."""
+    """A limit on what one person, one job, or all (`None`), may cost since a moment."""
 
     limit_usd: Decimal
     since: datetime
     user: int | None = None
+    job: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,6 +429,27 @@ class Store(Protocol):
 
         One whose source and key are known already changes nothing and is not returned.
         """
+        ...
+
+    async def take_post(
+        self, incoming: Incoming, scope: str, keys: Sequence[str], window_seconds: float | None
+    ) -> Taken:
+        """Store a post unless a key of it is known in the scope, or 50,000 or 256 MiB wait.
+
+        Its keys count for `window_seconds`, or for ever; those of a known one change nothing.
+        """
+        ...
+
+    async def open_posts(self, hook: str, limit: int) -> tuple[int, ...]:
+        """Return the ids of the first posts of a source that wait, in order."""
+        ...
+
+    async def raw(self, event_id: int) -> str:
+        """Return what an event was made from; empty where that is forgotten."""
+        ...
+
+    async def posts(self, last: int) -> tuple[Posts, ...]:
+        """Count the posts by source, and return the times of the last ones."""
         ...
 
     async def offset(self) -> int | None:
@@ -545,6 +596,60 @@ class Store(Protocol):
         """Delete a note; false if this chat has none of this number."""
         ...
 
+    async def add_job(self, job: Job, limit: int) -> Job | None:
+        """Keep a job under a new number of its chat; `None` if the chat has so many already."""
+        ...
+
+    async def name_jobs(self, named: Sequence[Job]) -> None:
+        """Make the jobs with a name these: new, changed or no more; all keep their runs.
+
+        One that is defined as before goes on as it stood.
+        """
+        ...
+
+    async def jobs(self, chat_id: int) -> tuple[Job, ...]:
+        """Return the jobs of a chat that are not over, by when they are due."""
+        ...
+
+    async def job(self, job_id: int) -> Job | None:
+        """Return a job, be it over."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """Return when the first job is due."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> tuple[Job, ...]:
+        """Return jobs that are due, the longest first."""
+        ...
+
+    async def claim(
+        self, job: Job, next_at: datetime | None, run: JobRun, incoming: Incoming
+    ) -> tuple[RunState, StoredEvent | None] | None:
+        """Move a job on, write down its run and, if that is to run, store its event: one commit.
+
+        Returns:
+            `overlapped` instead where an earlier run has not ended. `None` if the job is gone, was
+            moved on by others, or the event is known: nothing was changed then.
+        """
+        ...
+
+    async def hold_job(self, job_id: int, next_at: datetime | None) -> None:
+        """Pause a job, or let it go on at this moment with its failures forgotten."""
+        ...
+
+    async def move_job(self, job: Job, next_at: datetime) -> None:
+        """Have a job be due at another moment, if it still is as it was."""
+        ...
+
+    async def delete_job(self, job_id: int) -> None:
+        """Delete a job and its runs."""
+        ...
+
+    async def job_runs(self, job_id: int, limit: int) -> tuple[JobRun, ...]:
+        """Return the latest runs of a job, newest first."""
+        ...
+
     async def say(
         self, place: Place, pieces: Sequence[Piece], trace: Trace, *, once: str | None = None
     ) -> tuple[OutboxRow, ...]:
@@ -685,7 +790,7 @@ class Control(Protocol):
     """What commands may do to the running turns."""
 
     async def stop(self, place: Place, before: int) -> Stopped:
-        """End the running turn of a place, if its event is older than `before`, within 2 s."""
+        """End what runs for a place, tasks and webhooks too, if older than `before`, within 2 s."""
         ...
 
     async def panic(self, by: Person) -> int:

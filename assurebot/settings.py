@@ -8,7 +8,8 @@ The file is long because every setting stands here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -22,6 +23,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 
 from assurebot.errors import ConfigError
 from assurebot.values import BoxLimits, ModelRef
@@ -29,12 +31,15 @@ from assurebot.variables import (
     CLOSED_PREFIXES,
     DEFAULT_MODELS,
     ApiKey,
+    BasePath,
     BotToken,
     ChainKey,
+    ChatId,
     Cpus,
     EngineUrl,
     Flag,
     GroupIds,
+    HookSecret,
     Host,
     ImageName,
     ModelName,
@@ -46,6 +51,7 @@ from assurebot.variables import (
     Url,
     Usd,
     UserIds,
+    Zone,
     model_ref,
     one_of,
     unknown,
@@ -61,6 +67,12 @@ def _setting(meaning: str, default: Any = None, *, shown: str = "", show: bool =
     """
     extra: dict[str, Any] = {"shown": shown or str(default or "")}
     return Field(default, description=meaning, json_schema_extra=extra, repr=show)
+
+
+def _family(prefix: str, of: str, meaning: str) -> Any:
+    """Describe variables that end in a name of the operator's choice."""
+    extra: dict[str, Any] = {"shown": "", "prefix": prefix, "name": f"{prefix}<{of}>"}
+    return Field(default_factory=dict, description=meaning, json_schema_extra=extra)
 
 
 class _Given(BaseModel):
@@ -194,10 +206,41 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
     web_search: Flag = _setting(
         "`true` offers the model a web search by its provider", False, shown="`false`"
     )
-    budget_daily_usd: Usd = _setting("The most that all may cost in a day (UTC)", Decimal(5))
+    budget_daily_usd: Usd = _setting(
+        "The most that all may cost in a day (UTC); webhooks together may take half of it",
+        Decimal(5),
+    )
     budget_user_daily_usd: Usd | None = _setting("The same for each person")
+    budget_job_usd: Usd | None = _setting("The same for each scheduled task")
+    scheduler_enabled: Flag = _setting("`false`: no schedules are kept", True, shown="`true`")
+    timezone: Zone = _setting("Time zone of schedules, an IANA name", "UTC")
+    schedules: dict[str, str] = _family(
+        "SCHEDULE_", "NAME", "A task of the owner, written as for `/schedule`"
+    )
     rate_user_per_minute: Annotated[int, whole(1, 1000)] = _setting(
         "Turns that one person may start in a minute; more of them wait", 20
+    )
+    webhooks_enabled: Flag = _setting("`false`: no webhooks are taken", True, shown="`true`")
+    webhook_base_path: BasePath = _setting(
+        "Webhooks are posted to this path and `/SOURCE`", "/hooks"
+    )
+    webhook_secret: HookSecret | None = _setting(
+        "Secret of all sources without one of their own, at least 16 characters; a source without"
+        " any is answered with 503"
+    )
+    webhook_secrets: dict[str, HookSecret] = _family(
+        "WEBHOOK_SECRET_", "SOURCE", "Secret of one source, such as `WEBHOOK_SECRET_GITHUB`"
+    )
+    webhook_prompts: dict[str, str] = _family(
+        "WEBHOOK_PROMPT_", "SOURCE", "What the model is to tell of the posts of a source"
+    )
+    webhook_chats: dict[str, ChatId] = _family(
+        "WEBHOOK_CHAT_", "SOURCE", "Id of the user or group told of them instead of the owner"
+    )
+    rate_webhook_per_minute: Annotated[int, whole(1, 10_000)] = _setting(
+        "Refused posts of one source in a minute before 429 is answered, and model calls about"
+        " its posts before they are told without a model",
+        60,
     )
     host: Host = _setting("Address to listen on; the image sets `0.0.0.0`", "127.0.0.1")
     port: Annotated[int, whole(0, 65_535)] = _setting(
@@ -254,6 +297,10 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
             for name, value in self
             if isinstance(value, SecretStr)
         }
+        held |= {
+            f"WEBHOOK_SECRET_{source.upper()}": secret.get_secret_value()
+            for source, secret in self.webhook_secrets.items()
+        }
         urls = ("telegram_api_url", "anthropic_base_url", "openai_base_url")
         inside = {name.upper(): url_secret(getattr(self, name) or "") for name in urls}
         return held | {name: secret for name, secret in inside.items() if secret}
@@ -270,7 +317,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigError: Everything that is wrong, one problem for each variable and cause.
     """
     given = _given(environ)
-    warnings, problems = unknown(given, _names(Settings))
+    families = tuple(_families(Settings).values())
+    single = [name for name in given if not _members([name], families)]
+    warnings, problems = unknown(single, _names(Settings))
     read, faults = _read(Settings, given, warnings=(*warnings, *_idle(given)))
     problems = (*problems, *faults, *_model_problems(given))
     if read is None or problems:
@@ -302,23 +351,50 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _names(part: type[_Given]) -> dict[str, str]:
-    """Return the variables and their meanings, in order."""
+    """Return the variables and their meanings, in order; a family stands as `PREFIX_<NAME>`."""
     fields = part.model_fields.items()
-    return {name.upper(): field.description for name, field in fields if field.description}
+    return {
+        _extra(field).get("name", name.upper()): field.description
+        for name, field in fields
+        if field.description
+    }
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _families(part: type[_Given]) -> dict[str, str]:
+    """Return the prefixes of the families, by field."""
+    extras = ((name, _extra(field)) for name, field in part.model_fields.items())
+    return {name: extra["prefix"] for name, extra in extras if "prefix" in extra}
+
+
+def _members(given: Iterable[str], prefixes: tuple[str, ...]) -> list[str]:
+    """Return the names that belong to one of the families."""
+    return [
+        name
+        for name in given
+        if name.startswith(prefixes) and re.fullmatch("[A-Z0-9][A-Z0-9_]{0,99}", name)
+    ]
 
 
 def _read(
     part: type[_Part], given: Mapping[str, str], **more: Any
 ) -> tuple[_Part | None, tuple[str, ...]]:
-    names = _names(part)
+    names, families = _names(part), _families(part)
     values: dict[str, Any] = {name.lower(): given[name] for name in names if name in given}
+    for field, prefix in families.items():
+        members = _members(given, (prefix,))
+        values[field] = {name.removeprefix(prefix).lower(): given[name] for name in members}
     try:
         return part(**values, **more), ()
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
     problems = []
     for fault in faults:
-        name = str(fault["loc"][0]).upper()
+        field, *member = map(str, fault["loc"])
+        name = (families[field] + member[0] if field in families else field).upper()
         if fault["type"] == "missing":
             problems.append(f"{name} is missing: {names[name]}")
         elif fault["type"] != "default_factory_not_called":  # that follows from another fault

@@ -63,7 +63,7 @@ class TextPart:
 
 Part = TextPart
 
-EventKind = Literal["message", "command", "press", "unsupported"]
+EventKind = Literal["message", "command", "press", "unsupported", "webhook", "job"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +73,17 @@ class Event:
     Attributes:
         source: The edge that made it.
         key: Unique per source; a second event with the same key changes nothing.
-        command: Name without the slash, for `command`; the words after it are in `parts`.
+        command: Name without the slash, for `command`; the words after it are in `parts`. Of a
+            `job` its kind.
         press: Id of the pressed button, for `press`; its key is `press:` and Telegram's query id.
         message_id: The message that an answer may reply to; of a press, the one with the button.
         reply_to: The message that this one replies to.
         afresh: Worked without the untrusted content of earlier exchanges.
+        hook: The source that posted it, for `webhook`; what it said is in the store alone.
+        job, due_at: Of a `job`: which one it is, and for when it was due.
     """
 
-    source: Literal["telegram", "internal"]
+    source: Literal["telegram", "internal", "webhook", "schedule"]
     key: str
     kind: EventKind
     actor: Person
@@ -92,6 +95,9 @@ class Event:
     message_id: int | None = None
     reply_to: int | None = None
     afresh: bool = False
+    hook: str = ""
+    job: int | None = None
+    due_at: datetime | None = None
 
     @property
     def text(self) -> str:
@@ -117,15 +123,24 @@ class StoredEvent:
     cut: str | None = None
 
 
+WEBHOOKS = 0
+"""In the place of a user's id where a service posted; Telegram has no such user."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Which event, turn and step an effect belongs to, for the audit."""
+    """Which event, turn, step and job an effect belongs to, for the audit and the budget.
+
+    Attributes:
+        user: Who pays; `WEBHOOKS` where a service posted.
+    """
 
     event: str = ""
     turn: int | None = None
     step: int | None = None
     actor: str = "system"
     user: int | None = None
+    job: int | None = None
 
 
 # --- programs in the box ----------------------------------------------------------------------
@@ -433,6 +448,58 @@ class Memory:
     text: str
     label: str = OWNER
     at: datetime
+
+
+# --- schedules --------------------------------------------------------------------------------
+
+JobKind = Literal["remind", "brief", "run", "watch"]
+RunState = Literal["running", "done", "quiet", "failed", "missed", "overlapped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Something to be done at times, for a chat: to be reminded, briefed, a program, a look.
+
+    Attributes:
+        id: Ours alone; people know it by `number`, which counts in each chat from 1.
+        actor: Whose job it is: they pay, and they are asked.
+        text: The words, the prompt, the code, or the URL and what to look for.
+        when, zone, anchor: Its moments, as `guard.triggers.Trigger` has them.
+        window_seconds: A run that was missed for no longer than this is made up for, once.
+        label: That of `text`; `quoted` tells that nobody typed it.
+        name: Of the variable that it is from, if it is.
+        next_at: When it is due; `None` while it is paused, and when it is over.
+        failures: How many runs failed in a row.
+        seen: What its last run saw, where only a change is told.
+    """
+
+    id: int = 0
+    number: int = 0
+    place: Place
+    actor: Person
+    kind: JobKind
+    text: str
+    when: str
+    zone: str
+    anchor: datetime
+    window_seconds: int
+    label: str = OWNER
+    quoted: bool = False
+    name: str = ""
+    paused: bool = False
+    next_at: datetime | None = None
+    failures: int = 0
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """One time that a job was due, and what came of it."""
+
+    due_at: datetime
+    at: datetime
+    state: RunState
+    note: str = ""
 
 
 # --- the outside ------------------------------------------------------------------------------

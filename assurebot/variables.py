@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, SecretStr
 
@@ -235,7 +236,16 @@ def _edits(one: str, other: str) -> int:
     return row[-1]
 
 
+def zone(text: str) -> str:
+    """Read the name of a time zone."""
+    try:
+        return ZoneInfo(text).key
+    except (KeyError, ValueError, OSError) as error:  # no such name, no name at all, a folder
+        raise ValueError("must be an IANA name such as Europe/Berlin") from error
+
+
 Flag = Annotated[bool, BeforeValidator(flag)]
+Zone = Annotated[str, BeforeValidator(zone)]
 Size = Annotated[int, BeforeValidator(size)]
 Cpus = Annotated[float, BeforeValidator(cpus)]
 EngineUrl = Annotated[str, BeforeValidator(engine_url)]
@@ -273,6 +283,11 @@ UserIds = Annotated[
     tuple[int, ...], ids(r"[1-9]\d{0,18}", "Telegram user ids (positive whole numbers)")
 ]
 Usd = Annotated[Decimal, BeforeValidator(usd)]
+HookSecret = Annotated[SecretStr, matching(r"(?s).{16,}", "must be at least 16 characters")]
+ChatId = Annotated[int, matching(r"-?[1-9]\d{0,15}", "must be the id of a user or a group")]
+BasePath = Annotated[
+    str, matching(r"(/[A-Za-z0-9_-]{1,64}){1,4}", "must be a path of plain words like /hooks")
+]
 PolicyEntries = Annotated[tuple[str, ...], BeforeValidator(policy_entries)]
 GroupIds = Annotated[
     tuple[int, ...], ids(r"-[1-9]\d{0,18}", "Telegram group ids (negative whole numbers)")

@@ -5,6 +5,8 @@ The file is long because it is one list of what takes what.
 
 from __future__ import annotations
 
+from functools import partial
+
 from assurebot import __version__
 from assurebot.agent.jobs import Jobs
 from assurebot.agent.loop import Agent, Limits
@@ -13,8 +15,9 @@ from assurebot.agent.tools.fetch_url import FetchUrl
 from assurebot.agent.tools.memory import Forget, Remember
 from assurebot.agent.tools.recall import Recall
 from assurebot.agent.tools.run_code import RunCode
+from assurebot.agent.tools.schedule import Schedule
 from assurebot.agent.tools.web_search import WebSearch
-from assurebot.checks import speaks_responses, unpriced
+from assurebot.checks import named_jobs, speaks_responses, unpriced
 from assurebot.errors import ConfigError
 from assurebot.guard.access import Access
 from assurebot.parts import Open
@@ -25,15 +28,23 @@ from assurebot.providers.openai import OpenAIProvider
 from assurebot.providers.openai_account import OpenAIAccount
 from assurebot.providers.openai_chat import OpenAIChatProvider
 from assurebot.providers.pricing import Prices
+from assurebot.scheduler.service import Timekeeper
+from assurebot.server.digests import Digest, digest
+from assurebot.server.hooks import Hooks, read_raw
 from assurebot.settings import Settings
 from assurebot.telegram.commands import COMMANDS, ChatCommands, Facts
+from assurebot.telegram.hooks import HooksCommand
 from assurebot.telegram.memory import MemoryCommand
 from assurebot.telegram.poller import Poller
 from assurebot.telegram.render import plain, render
+from assurebot.telegram.schedules import ScheduleCommands
 from assurebot.telegram.usage import UsageCommand
 from assurebot.turns.approvals import Approvals
+from assurebot.turns.commits import patiently
 from assurebot.turns.endings import Endings
+from assurebot.turns.hooks import HookTurns
 from assurebot.turns.intake import Intake
+from assurebot.turns.job_runs import JobRuns
 from assurebot.turns.model_turns import ModelTurns
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.notices import Notices
@@ -43,9 +54,10 @@ from assurebot.turns.presses import Presses
 from assurebot.turns.preview import Preview
 from assurebot.turns.programs import ProgramRuns
 from assurebot.turns.runner import Runner
+from assurebot.turns.schedules import Schedules
 from assurebot.turns.spending import Spending
 from assurebot.turns.worker import Reply, Worker
-from assurebot.values import ModelRef, Place, StoredEvent, Trace
+from assurebot.values import Job, ModelRef, Place, StoredEvent, Trace
 
 
 class Core:
@@ -54,6 +66,8 @@ class Core:
     Attributes:
         outbox, runner, poller, approvals: The services.
         provider: To be closed after them.
+        hooks: Takes what is posted.
+        schedules, timekeeper: Keep jobs, and time for them.
         checks: The parts that must be well, by name.
     """
 
@@ -91,10 +105,16 @@ class Core:
         self.approvals = _approvals(base, self.outbox, self._notices, self.runner)
         self.provider = model_chain(base, prices, self._spending())
         self.poller = _poller(base, self.outbox, self.runner)
+        self.schedules = self._make_schedules()
+        self.timekeeper = Timekeeper(
+            next_due=self.schedules.next_due, fire=self.schedules.fire, clock=base.clock
+        )
+        self.hooks = _hooks(base, self.runner)
         self.checks: dict[str, Check] = {
             "telegram": self.poller.problem,
             "store": base.store.problem,
             "audit": base.audit.problem,
+            "scheduler": self.timekeeper.problem,
         }
         self._jobs = Jobs(
             sandbox=base.box,
@@ -111,12 +131,39 @@ class Core:
         """Work turns until cancelled."""
         await self.runner.run(self._worker, self._commands.urgent, self._preview)
 
+    async def keep_time(self) -> None:
+        """Start what is due until cancelled."""
+        named, _ = named_jobs(self._base.settings, self._base.clock.now())
+        store, seconds = self._base.store, self._base.parts.disk_seconds
+        await patiently(lambda: store.name_jobs(named), seconds)
+        await self.timekeeper.run()
+
+    async def _tell(self, place: Place, text: str, once: str) -> None:
+        rows = await self._base.store.say(place, self.outbox.notice(text), Trace(), once=once)
+        self.outbox.push(rows)
+
+    def _make_schedules(self) -> Schedules:
+        settings = self._base.settings
+
+        def allowed(job: Job) -> bool:
+            chat = job.place.private or job.place.chat_id in settings.allowed_chats
+            return chat and job.actor.user_id in settings.allowed_users
+
+        return Schedules(
+            store=self._base.store,
+            audit=self._base.audit,
+            clock=self._base.clock,
+            submit=self.runner.submit,
+            held=lambda: self.runner.held_by is not None,
+            allowed=allowed,
+            tell=self._tell,
+            changed=lambda: self.timekeeper.changed(),  # noqa: PLW0108 - it is made after this
+            zone=settings.timezone,
+            rules=self._base.rules,
+        )
+
     def _spending(self) -> Spending:
         base = self._base
-
-        async def tell(text: str, once: str) -> None:
-            pieces = self.outbox.notice(text)
-            self.outbox.push(await base.store.say(base.owner, pieces, Trace(), once=once))
 
         return Spending(
             store=base.store,
@@ -124,8 +171,9 @@ class Core:
             most=self._prices.most,
             daily_usd=base.settings.budget_daily_usd,
             user_daily_usd=base.settings.budget_user_daily_usd,
+            job_usd=base.settings.budget_job_usd,
             audit=base.audit,
-            tell=tell,
+            tell=partial(self._tell, base.owner),
         )
 
     def _make_commands(self) -> ChatCommands:
@@ -138,6 +186,7 @@ class Core:
             poll_age=self.poller.age_seconds,
             parse_model=self._usable_model,
             box=lambda: base.box.standing,
+            resumed=self.timekeeper.changed,
         )
         usage = UsageCommand(
             store=base.store,
@@ -159,7 +208,21 @@ class Core:
             approvals=self.approvals,
             notices=self._notices,
             memory=MemoryCommand(base.store),
+            hooks=HooksCommand(
+                store=base.store,
+                owner=base.settings.owner,
+                sources=tuple(base.settings.webhook_secrets),
+                common=base.settings.webhook_secret is not None,
+                path=base.settings.webhook_base_path if base.settings.webhooks_enabled else "",
+                refused=self.hooks.refused,
+            ).answer,
             usage=used,
+            schedules=ScheduleCommands(
+                schedules=self.schedules,
+                store=base.store,
+                end_job=self.runner.end_job,
+                enabled=base.settings.scheduler_enabled,
+            ).answer,
             models=self._models,
             clock=base.clock,
             facts=facts,
@@ -190,8 +253,10 @@ class Core:
             chat=base.chat,
             endings=endings,
             approvals=self.approvals,
+            schedules=self.schedules,
             owner=settings.owner,
             submit=self.runner.submit,
+            end_job=self.runner.end_job,
         )
         turns = ModelTurns(
             agent=self._agent(),
@@ -212,6 +277,19 @@ class Core:
             commands=self._commands,
             programs=programs,
             presses=presses,
+            job_runs=JobRuns(
+                schedules=self.schedules,
+                turns=turns,
+                programs=programs,
+                jobs=self._jobs,
+                fetcher=base.fetcher,
+                store=base.store,
+                audit=base.audit,
+                endings=endings,
+                redact=base.redact,
+                owner=settings.owner,
+            ),
+            hooks=self._hook_turns(endings),
             store=base.store,
             audit=base.audit,
             outbox=self.outbox,
@@ -221,12 +299,31 @@ class Core:
             disk_seconds=base.parts.disk_seconds,
         )
 
+    def _hook_turns(self, endings: Endings) -> HookTurns:
+        base, settings = self._base, self._base.settings
+        return HookTurns(
+            provider=self.provider,
+            model=settings.model,
+            store=base.store,
+            clock=base.clock,
+            endings=endings,
+            redact=base.redact,
+            read=_digested,
+            prompts=settings.webhook_prompts,
+            prompt_extra=settings.system_prompt_extra,
+            per_minute=settings.rate_webhook_per_minute,
+            fold_seconds=base.parts.fold_seconds,
+            turn_seconds=settings.turn_timeout,
+        )
+
     def _agent(self) -> Agent:
         base, settings = self._base, self._base.settings
         tools: list[Tool] = [Recall(base.store), Remember(base.store), Forget(base.store)]
         tools.append(FetchUrl(base.fetcher))
         if settings.sandbox_enabled:
             tools.append(RunCode(self._jobs))
+        if settings.scheduler_enabled:
+            tools.append(Schedule(self.schedules.add))
         if settings.web_search:
             tools.append(WebSearch(self.provider, self._models.get, settings.max_output_tokens))
         toolbox = Toolbox(
@@ -293,6 +390,31 @@ def _poller(base: Open, outbox: Outbox, runner: Runner) -> Poller:
         commands=COMMANDS,
         times=base.parts.poll,
     )
+
+
+def _hooks(base: Open, runner: Runner) -> Hooks:
+    settings = base.settings
+
+    def place(source: str) -> Place:
+        chat_id = settings.webhook_chats.get(source, settings.owner)
+        return Place(chat_id=chat_id, private=chat_id > 0)
+
+    common = settings.webhook_secret
+    return Hooks(
+        keys={name: key.get_secret_value() for name, key in settings.webhook_secrets.items()},
+        common=None if common is None else common.get_secret_value(),
+        place=place,
+        store=base.store,
+        audit=base.audit,
+        clock=base.clock,
+        redact=base.redact,
+        submit=runner.submit,
+        per_minute=settings.rate_webhook_per_minute,
+    )
+
+
+def _digested(source: str, raw: str) -> Digest:
+    return digest(source, *read_raw(raw))
 
 
 def _may_press(settings: Settings) -> frozenset[int]:

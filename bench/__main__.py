@@ -12,6 +12,8 @@ from typing import Protocol
 from assurebot.demo.model import ModelServer, echo
 from bench.boxes import boxes
 from bench.growth import growth
+from bench.hooks import hooks
+from bench.schedules import schedules
 from bench.speed import latency, throughput
 from bench.weight import memory, start
 
@@ -30,7 +32,9 @@ PARTS: Mapping[str, Part] = {
     "memory": memory,
     "start": start,
     "growth": growth,
+    "schedules": schedules,
     "boxes": boxes,
+    "hooks": hooks,
 }
 
 
@@ -50,7 +54,7 @@ def _main() -> None:
     names = arguments.part or list(PARTS)
     print("Ratios are against a baseline of the same run: a plain bot that asks the same model")
     print("without delay, through the same SDK, and stores nothing (the twin); for boxes it is")
-    print("`docker run --rm` and a bare Python.")
+    print("`docker run --rm` and a bare Python, for webhooks a handler that stores nothing.")
     asyncio.run(_measure(names, quick=arguments.quick))
 
 

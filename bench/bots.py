@@ -60,7 +60,7 @@ async def running(kind: Kind, folder: Path, model_url: str) -> AsyncIterator[Bot
     Raises:
         RuntimeError: It ended by itself; the text is the end of its log.
     """
-    port = _free_port()
+    port = free_port()
     path = _log_file(folder)
     async with Stage() as stage:
         with path.open("wb") as log:
@@ -85,7 +85,7 @@ async def running(kind: Kind, folder: Path, model_url: str) -> AsyncIterator[Bot
                     ready_seconds=ready - began,
                 )
             finally:
-                await _stop(process)
+                await stopped(process)
 
 
 def _environment(stage: Stage, folder: Path, port: int, model_url: str) -> dict[str, str]:
@@ -119,6 +119,19 @@ async def _ready(
             await asyncio.sleep(0.005)
 
 
+async def is_up(process: asyncio.subprocess.Process, health: str, log: Path) -> None:
+    """Wait until a program is well.
+
+    Raises:
+        RuntimeError: It ended by itself.
+    """
+    async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
+        while not await _is_well(session, health):
+            if process.returncode is not None:
+                raise RuntimeError(f"it ended by itself:\n{_end_of(log)}")
+            await asyncio.sleep(0.02)
+
+
 async def _is_well(session: aiohttp.ClientSession, url: str) -> bool:
     with suppress(aiohttp.ClientConnectionError):
         async with session.get(url) as response:
@@ -126,7 +139,8 @@ async def _is_well(session: aiohttp.ClientSession, url: str) -> bool:
     return False
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def stopped(process: asyncio.subprocess.Process) -> None:
+    """Stop a process, by force if need be."""
     if process.returncode is None:
         process.terminate()
     try:
@@ -146,7 +160,8 @@ def _end_of(log: Path) -> str:
     return log.read_text()[-2000:]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -116,6 +116,7 @@ async def test_stop_ends_what_is_approved_and_has_not_begun(tmp_path: Path) -> N
         await becomes(world, shown, UNDONE)
         await world.ask("next", "Echo: next")
         assert [text for text in world.texts() if text == STOPPED] == [STOPPED] * 2
+        assert not [text for text in world.texts() if "wait" in text]
         assert (len(world.model.requests), tool.calls) == (asks + 1, [])
         await world.stop()
         assert told(world, "expired") == [("#1.1 post", None)]

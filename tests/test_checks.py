@@ -29,7 +29,7 @@ def test_own_servers_are_asked_by_chat_completions(
     assert speaks_responses(base_url) is responses
 
 
-ALL = "there are fetch_url, forget, recall, remember, run_code, web_search"
+ALL = "there are fetch_url, forget, recall, remember, run_code, schedule, web_search"
 
 
 async def nothing(_arguments: str) -> str:

@@ -26,6 +26,10 @@ from tests.world import running
         ("/forget 1", "There is no note 1 here."),
         ("/usage", "Today: $0.0000"),
         ("/model", "This chat uses anthropic:claude-sonnet-5-5."),
+        ("/schedule", "I cannot keep that: write /schedule WHEN | WHAT"),
+        ("/remind 20m call Bob", "Task 1: Once, at "),
+        ("/tasks", "There are no tasks here."),
+        ("/deltask 1", "There is no such task here."),
         ("/whoami", "You are Ann, id 42, the owner."),
         ("/WhoAmI@Stand_In_Bot", "You are Ann, id 42, the owner."),
         ("/unheard_of", "I do not know this command. /help shows what I can do."),
@@ -45,7 +49,8 @@ async def test_commands_are_registered(tmp_path: Path) -> None:
         assert [each["command"] for each in commands] == [
             *("start", "help", "new", "clear", "stop", "panic", "resume", "status"),
             *("approvals", "memory", "forget", "usage", "model"),
-            *("run", "python", "js", "ts", "bash", "whoami"),
+            *("run", "python", "js", "ts", "bash"),
+            *("schedule", "remind", "tasks", "deltask", "hooks", "whoami"),
         ]
         await world.stop()
         lines = world.audit(type="send", action="prepare")

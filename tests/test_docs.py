@@ -6,7 +6,12 @@ from pathlib import Path
 from assurebot.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
-FIELDS = {name.upper(): field for name, field in Settings.model_fields.items() if field.description}
+FIELDS = {
+    str(dict(field.json_schema_extra or {}).get("name", name.upper())): field
+    for name, field in Settings.model_fields.items()
+    if field.description and not callable(field.json_schema_extra)
+}
+"""The settings by variable; a family of them as `PREFIX_<NAME>`."""
 
 
 def shown(name: str) -> str:
@@ -26,7 +31,7 @@ def default(name: str) -> str:
 def test_the_table_in_the_readme_is_the_code() -> None:
     """Each setting has exactly one row, with the default and the meaning that the code has."""
     rows = re.findall(
-        r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+        r"^\| `([A-Z_<>]+)` \| (.*?) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
     )
     expected = [
         (
@@ -42,7 +47,7 @@ def test_the_table_in_the_readme_is_the_code() -> None:
 def test_the_example_is_the_code() -> None:
     """Each setting stands once: its meaning, then its default; only what is required is open."""
     text = (ROOT / ".env.example").read_text()
-    blocks = re.findall(r"^# (.*)\n(#?)([A-Z_]+)=(.*)$", text, re.MULTILINE)
+    blocks = re.findall(r"^# (.*)\n(#?)([A-Z_<>]+)=(.*)$", text, re.MULTILINE)
     expected = [
         (
             field.description,
@@ -53,7 +58,7 @@ def test_the_example_is_the_code() -> None:
         for name, field in FIELDS.items()
     ]
     assert sorted(blocks) == sorted(expected)
-    assert len(re.findall(r"^#?[A-Z_]+=", text, re.MULTILINE)) == len(expected)
+    assert len(re.findall(r"^#?[A-Z_<>]+=", text, re.MULTILINE)) == len(expected)
 
 
 def test_the_shown_defaults_are_the_real_ones() -> None:

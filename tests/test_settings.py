@@ -60,7 +60,18 @@ def test_three_variables_are_enough() -> None:
         "web_search": False,
         "budget_daily_usd": Decimal(5),
         "budget_user_daily_usd": None,
+        "budget_job_usd": None,
+        "scheduler_enabled": True,
+        "timezone": "UTC",
+        "schedules": {},
         "rate_user_per_minute": 20,
+        "webhooks_enabled": True,
+        "webhook_base_path": "/hooks",
+        "webhook_secret": None,
+        "webhook_secrets": {},
+        "webhook_prompts": {},
+        "webhook_chats": {},
+        "rate_webhook_per_minute": 60,
         "sandbox_enabled": True,
         "sandbox_backend": "auto",
         "sandbox_image": "assurebot-sandbox",
@@ -113,7 +124,18 @@ def test_everything_can_be_set() -> None:
             "WEB_SEARCH": "yes",
             "BUDGET_DAILY_USD": "0.25",
             "BUDGET_USER_DAILY_USD": "0",
+            "BUDGET_JOB_USD": "0.1",
+            "SCHEDULER_ENABLED": "no",
+            "TIMEZONE": "Europe/Berlin",
+            "SCHEDULE_MORNING_NEWS": "every: 1d | news",
             "RATE_USER_PER_MINUTE": "1000",
+            "WEBHOOKS_ENABLED": "off",
+            "WEBHOOK_BASE_PATH": "/in/hooks",
+            "WEBHOOK_SECRET": "s" * 16,
+            "WEBHOOK_SECRET_GITHUB": "g" * 16,
+            "WEBHOOK_PROMPT_MY_CI": "Only failures.",
+            "WEBHOOK_CHAT_MY_CI": "-77",
+            "RATE_WEBHOOK_PER_MINUTE": "5",
             "SANDBOX_ENABLED": "No",
             "SANDBOX_BACKEND": "Docker",
             "SANDBOX_IMAGE": "own/box:1",
@@ -137,7 +159,9 @@ def test_everything_can_be_set() -> None:
             "LOG_FORMAT": "console",
         }
     )
-    assert settings.model_dump(exclude={"audit_key", "openai_api_key", "anthropic_api_key"}) | {
+    secrets = {"audit_key", "openai_api_key", "anthropic_api_key"}
+    secrets |= {"webhook_secret", "webhook_secrets"}
+    assert settings.model_dump(exclude=secrets) | {
         "telegram_bot_token": settings.telegram_bot_token.get_secret_value()
     } == {
         "telegram_bot_token": TOKEN,
@@ -165,7 +189,16 @@ def test_everything_can_be_set() -> None:
         "web_search": True,
         "budget_daily_usd": Decimal("0.25"),
         "budget_user_daily_usd": Decimal(0),
+        "budget_job_usd": Decimal("0.1"),
+        "scheduler_enabled": False,
+        "timezone": "Europe/Berlin",
+        "schedules": {"morning_news": "every: 1d | news"},
         "rate_user_per_minute": 1000,
+        "webhooks_enabled": False,
+        "webhook_base_path": "/in/hooks",
+        "webhook_prompts": {"my_ci": "Only failures."},
+        "webhook_chats": {"my_ci": -77},
+        "rate_webhook_per_minute": 5,
         "sandbox_enabled": False,
         "sandbox_backend": "docker",
         "sandbox_image": "own/box:1",
@@ -185,6 +218,8 @@ def test_everything_can_be_set() -> None:
         "warnings": (),
     }
     assert settings.fallback == ModelRef(provider="openai", name="llama3:8b")
+    told = {name: key for name, key in settings.secrets().items() if name.startswith("WEBHOOK")}
+    assert told == {"WEBHOOK_SECRET": "s" * 16, "WEBHOOK_SECRET_GITHUB": "g" * 16}
 
 
 def test_nothing_set_names_all_that_is_required() -> None:
@@ -208,11 +243,11 @@ def test_all_mistakes_are_told_at_once() -> None:
         AUDIT_LOGPATH="/x",
         ALLOWED_USER="5",
         APPROVERS="11,33",
-        SCHEDULER_ENABLED="no",
+        TRANSCRIBE_MODEL="x",
     ) == (
         "ALLOWED_USER is no setting of this version: is ALLOWED_USERS meant?",
         "AUDIT_LOGPATH is no setting of this version: is AUDIT_LOG_PATH meant?",
-        "SCHEDULER_ENABLED is no setting of this version: none begins with SCHEDULER_; remove it",
+        "TRANSCRIBE_MODEL is no setting of this version: none begins with TRANSCRIBE_; remove it",
         "AUDIT_KEY must be at least 32 characters",
         (
             "ALLOWED_CHATS must be Telegram group ids (negative whole numbers) separated by commas,"
@@ -315,13 +350,26 @@ KEY = (
         ("BUDGET_DAILY_USD", "inf", f"BUDGET_DAILY_USD {AMOUNT}"),
         ("BUDGET_USER_DAILY_USD", "0,50", f"BUDGET_USER_DAILY_USD {AMOUNT}"),
         ("BUDGET_USER_DAILY_USD", "1e3", f"BUDGET_USER_DAILY_USD {AMOUNT}"),
+        ("BUDGET_JOB_USD", "x", f"BUDGET_JOB_USD {AMOUNT}"),
+        ("SCHEDULER_ENABLED", "UTC", "SCHEDULER_ENABLED must be true or false"),
+        ("TIMEZONE", "UTC+2", "TIMEZONE must be an IANA name such as Europe/Berlin"),
+        ("TIMEZONE", "../x", "TIMEZONE must be an IANA name such as Europe/Berlin"),
+        ("TIMEZONE", "Europe", "TIMEZONE must be an IANA name such as Europe/Berlin"),
         ("RATE_USER_PER_MINUTE", "0", f"RATE_USER_PER_MINUTE {WHOLE} 1 to 1000"),
         ("BUDGET_DAILY", "5",
          "BUDGET_DAILY is no setting of this version: is BUDGET_DAILY_USD meant?"),
         ("POLICY_FORBID", "x",
          "POLICY_FORBID is no setting of this version: is POLICY_DENY meant?"),
-        ("WEBHOOK_SECRET", "x",
-         "WEBHOOK_SECRET is no setting of this version: none begins with WEBHOOK_; remove it"),
+        ("WEBHOOK_SECRET", "x" * 15, "WEBHOOK_SECRET must be at least 16 characters"),
+        ("WEBHOOK_SECRET_MY_CI", "x" * 15, "WEBHOOK_SECRET_MY_CI must be at least 16 characters"),
+        ("WEBHOOK_SECRETS_MY_CI", "x" * 16,
+         "WEBHOOK_SECRETS_MY_CI is no setting of this version: is WEBHOOK_SECRET meant?"),
+        ("WEBHOOK_SECRET_github", "x" * 16,
+         "WEBHOOK_SECRET_github is no setting of this version: is WEBHOOK_SECRET meant?"),
+        ("WEBHOOK_CHAT_CI", "@me", "WEBHOOK_CHAT_CI must be the id of a user or a group"),
+        ("WEBHOOK_BASE_PATH", "hooks",
+         "WEBHOOK_BASE_PATH must be a path of plain words like /hooks"),
+        ("RATE_WEBHOOK_PER_MINUTE", "0", f"RATE_WEBHOOK_PER_MINUTE {WHOLE} 1 to 10000"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_by_name(name: str, value: str, told: str) -> None:

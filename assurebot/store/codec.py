@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from assurebot.values import Approval, Event, Exchange, Piece, Step, Trace
+from assurebot.values import Approval, Event, Exchange, Job, Piece, Step, Trace
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -17,6 +17,7 @@ STEP: TypeAdapter[Step] = TypeAdapter(Step)
 EXCHANGE: TypeAdapter[Exchange] = TypeAdapter(Exchange)
 PIECE: TypeAdapter[Piece] = TypeAdapter(Piece)
 APPROVAL: TypeAdapter[Approval] = TypeAdapter(Approval)
+JOB: TypeAdapter[Job] = TypeAdapter(Job)
 TRACE: TypeAdapter[Trace] = TypeAdapter(Trace)
 
 

@@ -30,10 +30,12 @@ from assurebot.ports import (
     Decided,
     Ending,
     Incoming,
+    Posts,
     Pressed,
     Reserved,
     Sleep,
     Spent,
+    Taken,
     UsageRow,
 )
 from assurebot.store import (
@@ -45,6 +47,8 @@ from assurebot.store import (
     inbox,
     memory,
     outbox,
+    posts,
+    schedules,
     spend,
 )
 from assurebot.store.schema import migrate
@@ -54,11 +58,14 @@ from assurebot.values import (
     ApprovalState,
     BoxFile,
     Exchange,
+    Job,
+    JobRun,
     Memory,
     OutboxRow,
     Person,
     Piece,
     Place,
+    RunState,
     Step,
     StoredEvent,
     Trace,
@@ -92,6 +99,7 @@ class SqlStore:
         self._path = path
         self._clock = clock
         self._stack = AsyncExitStack()
+        self._door = posts.Door()
 
     async def __aenter__(self) -> Self:
         marker = self._path.with_name("stopped-cleanly")
@@ -165,6 +173,29 @@ class SqlStore:
 
         return await self._writer.run(work, shared=True)
 
+    async def take_post(
+        self, incoming: Incoming, scope: str, keys: Sequence[str], window_seconds: float | None
+    ) -> Taken:
+        """See `Store.take_post`."""
+        post = posts.Post(incoming=incoming, scope=scope, keys=keys, window_seconds=window_seconds)
+        try:
+            return await self._writer.run_together(self._door.take, post)
+        except StoreError:
+            self._door.stale = True  # what was not kept takes no room
+            raise
+
+    async def open_posts(self, hook: str, limit: int) -> tuple[int, ...]:
+        """See `Store.open_posts`."""
+        return await self._read(lambda c: posts.waiting(c, hook, limit))
+
+    async def raw(self, event_id: int) -> str:
+        """See `Store.raw`."""
+        return await self._read(lambda c: posts.raw(c, event_id))
+
+    async def posts(self, last: int) -> tuple[Posts, ...]:
+        """See `Store.posts`."""
+        return await self._read(lambda c: posts.counts(c, last))
+
     async def begin_with(self, bot: str) -> None:
         """Take updates of this bot from now on; with another one than before they count anew."""
         old = self._clock.now() - KEPT_FOR_BUTTONS
@@ -172,6 +203,7 @@ class SqlStore:
         def work(connection: Connection) -> None:
             inbox.begin_with(connection, bot)
             inbox.expire(connection, old)
+            schedules.expire(connection, old)
             blobs.forget(connection)
 
         await self._writer.run(work)
@@ -212,13 +244,18 @@ class SqlStore:
             if ending.fresh_start:
                 history.start_afresh(connection, ending.place, event_id)
             if ending.exchange is not None:
-                history.keep(connection, ending.place, ending.exchange)
+                history.keep(connection, ending.place, ending.exchange, aside=ending.aside)
+            if ending.aside:
+                posts.end(connection, event_id, ending.also, now)
             outbox.grant(connection, event_id, ending.buttons)
+            schedules.end(connection, event_id, ending)
             rows = outbox.add(connection, ending.place, ending.pieces, ending.trace)
             blobs.forget(connection)
             return rows
 
-        return await self._writer.run(work)
+        rows = await self._writer.run(work)
+        self._door.stale = True
+        return rows
 
     # --- approvals
 
@@ -341,6 +378,54 @@ class SqlStore:
     async def forget(self, chat_id: int, memory_id: int) -> bool:
         """See `Store.forget`."""
         return await self._writer.run(lambda c: memory.forget(c, chat_id, memory_id))
+
+    # --- schedules
+
+    async def add_job(self, job: Job, limit: int) -> Job | None:
+        """See `Store.add_job`."""
+        return await self._writer.run(lambda c: schedules.add(c, job, limit))
+
+    async def name_jobs(self, named: Sequence[Job]) -> None:
+        """See `Store.name_jobs`."""
+        await self._writer.run(lambda c: schedules.name(c, named))
+
+    async def jobs(self, chat_id: int) -> tuple[Job, ...]:
+        """See `Store.jobs`."""
+        return await self._read(lambda c: schedules.of(c, chat_id))
+
+    async def job(self, job_id: int) -> Job | None:
+        """See `Store.job`."""
+        return await self._read(lambda c: schedules.by_id(c, job_id))
+
+    async def next_due(self) -> datetime | None:
+        """See `Store.next_due`."""
+        return await self._read(schedules.next_due)
+
+    async def due(self, now: datetime, limit: int) -> tuple[Job, ...]:
+        """See `Store.due`."""
+        return await self._read(lambda c: schedules.due(c, now, limit))
+
+    async def claim(
+        self, job: Job, next_at: datetime | None, run: JobRun, incoming: Incoming
+    ) -> tuple[RunState, StoredEvent | None] | None:
+        """See `Store.claim`."""
+        return await self._writer.run(lambda c: schedules.claim(c, job, next_at, run, incoming))
+
+    async def hold_job(self, job_id: int, next_at: datetime | None) -> None:
+        """See `Store.hold_job`."""
+        await self._writer.run(lambda c: schedules.hold(c, job_id, next_at))
+
+    async def move_job(self, job: Job, next_at: datetime) -> None:
+        """See `Store.move_job`."""
+        await self._writer.run(lambda c: schedules.move(c, job, next_at))
+
+    async def delete_job(self, job_id: int) -> None:
+        """See `Store.delete_job`."""
+        await self._writer.run(lambda c: schedules.drop(c, job_id))
+
+    async def job_runs(self, job_id: int, limit: int) -> tuple[JobRun, ...]:
+        """See `Store.job_runs`."""
+        return await self._read(lambda c: schedules.history(c, job_id, limit))
 
     # --- history
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, false, select
 from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.store import facts
@@ -10,11 +10,14 @@ from assurebot.store.codec import EXCHANGE, TRACE, dump, readable
 from assurebot.store.schema import history, outbox
 from assurebot.values import Exchange, Place
 
+FALSE = false()
 
-def keep(connection: Connection, place: Place, exchange: Exchange) -> None:
-    """Add an exchange."""
+
+def keep(connection: Connection, place: Place, exchange: Exchange, *, aside: bool = False) -> None:
+    """Add an exchange to the conversation, or aside of it."""
+    where = _aside(place) if aside else place.key
     connection.execute(
-        insert(history).values(place=place.key, id=exchange.id, body=dump(EXCHANGE, exchange))
+        insert(history).values(place=where, id=exchange.id, body=dump(EXCHANGE, exchange))
     )
 
 
@@ -41,24 +44,35 @@ def one(connection: Connection, place: Place, exchange_id: int) -> Exchange | No
 
 
 def replied(connection: Connection, place: Place, message_id: int) -> Exchange | None:
-    """Return the exchange of the turn that a message was sent by, since the fresh start."""
+    """Return the exchange of the turn that a message was sent by, since the fresh start.
+
+    One that stands aside is not touched by that.
+    """
     query = select(outbox.c.trace).where(
         outbox.c.chat_id == place.chat_id, outbox.c.message_id == message_id
     )
     traces = readable(connection.execute(query).scalars(), TRACE.validate_json)
-    return _newest(connection, place, history.c.id.in_({trace.turn for trace in traces} - {None}))
+    which = history.c.id.in_({trace.turn for trace in traces} - {None})
+    return _newest(connection, place, which, history.c.place == _aside(place))
 
 
-def _newest(connection: Connection, place: Place, which: ColumnElement[bool]) -> Exchange | None:
-    since = history.c.id > _floor(connection, place)
+def _newest(
+    connection: Connection,
+    place: Place,
+    which: ColumnElement[bool],
+    beside: ColumnElement[bool] = FALSE,
+) -> Exchange | None:
+    """Return the newest such exchange of the conversation, or of what stands beside it."""
+    since = (history.c.place == place.key) & (history.c.id > _floor(connection, place))
     query = (
-        select(history.c.body)
-        .where(history.c.place == place.key, which, since)
-        .order_by(history.c.id.desc())
-        .limit(1)
+        select(history.c.body).where(which, since | beside).order_by(history.c.id.desc()).limit(1)
     )
     body = connection.execute(query).scalar_one_or_none()
     return None if body is None else EXCHANGE.validate_json(body)
+
+
+def _aside(place: Place) -> str:
+    return f"aside:{place.key}"
 
 
 def _floor(connection: Connection, place: Place) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, String, delete, select, update
+from sqlalchemy import Connection, RowMapping, Select, String, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.errors import AlreadyEnded
@@ -61,9 +61,13 @@ def begin_with(connection: Connection, bot: str) -> None:
 def expire(connection: Connection, before: datetime) -> None:
     """Drop what old events that are over had: buttons, steps kept for them, approvals."""
     over = inbox.c.state.not_in(UNENDED)
-    old = select(inbox.c.id).where(over, inbox.c.received_at < before)
+    strip(connection, select(inbox.c.id).where(over, inbox.c.received_at < before))
+
+
+def strip(connection: Connection, ended: Select[int]) -> None:
+    """Drop what events had beside themselves."""
     for table in (buttons, steps, approvals, notices):
-        connection.execute(delete(table).where(table.c.event_id.in_(old)))
+        connection.execute(delete(table).where(table.c.event_id.in_(ended)))
 
 
 def stored_event(row: RowMapping) -> StoredEvent:
@@ -84,7 +88,8 @@ def unfinished(connection: Connection) -> tuple[StoredEvent, ...]:
         damaged = update(inbox).where(inbox.c.id == row["id"])
         connection.execute(damaged.values(state="quarantined"))
 
-    query = select(inbox).where(inbox.c.state == "open").order_by(inbox.c.id)
+    light = [column for column in inbox.c if column is not inbox.c.raw]  # all posts may be 256 MiB
+    query = select(*light).where(inbox.c.state == "open").order_by(inbox.c.id)
     return readable(connection.execute(query).mappings().all(), stored_event, quarantine)
 
 

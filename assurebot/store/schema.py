@@ -79,8 +79,17 @@ inbox = Table(
     UniqueConstraint("source", "key"),
     sqlite_autoincrement=True,  # an id is a turn's name for ever: never given twice
 )
-Index("inbox_state", inbox.c.state)
+Index("inbox_state", inbox.c.state, inbox.c.source)
 UNENDED = ("open", "waiting")
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("scope", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("until", Utc),  # null: for ever
+)
+Index("seen_until", seen.c.until)
 
 steps = Table(
     "steps",
@@ -138,6 +147,7 @@ spend = Table(
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("cost_nano_usd", BigInteger, nullable=False),
+    Column("job_id", RowId),
     UniqueConstraint("event_id", "n"),
 )
 Index("spend_at", spend.c.at)
@@ -182,6 +192,38 @@ memory = Table(
     sqlite_autoincrement=True,  # people know it by this number
 )
 
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("chat_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),  # people know it by this, each chat counts anew
+    Column("name", String, nullable=False),  # of the variable that it is from, else empty
+    Column("state", String, nullable=False),  # on, over, gone (with its variable)
+    Column("paused", Boolean, nullable=False),
+    Column("next_at", Utc),
+    Column("failures", Integer, nullable=False),
+    Column("seen", Text, nullable=False),
+    Column("body", Text, nullable=False),  # all else; what has a column is not kept up in it
+    UniqueConstraint("chat_id", "number"),
+    sqlite_autoincrement=True,  # the budget knows it by this
+)
+Index("jobs_next", jobs.c.next_at)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("job_id", RowId, nullable=False),
+    Column("event_id", RowId),
+    Column("due_at", Utc, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("state", String, nullable=False),
+    Column("note", Text, nullable=False),
+)
+Index("runs_job", runs.c.job_id)
+Index("runs_event", runs.c.event_id)
+
 Migration = Callable[[Connection], None]
 
 
@@ -209,11 +251,16 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE TABLE spend (id INTEGER NOT NULL, event_id INTEGER, n INTEGER, "
         "kind VARCHAR NOT NULL, at DATETIME NOT NULL, user_id BIGINT, model VARCHAR NOT NULL, "
         "input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, "
-        "cost_nano_usd BIGINT NOT NULL, PRIMARY KEY (id), UNIQUE (event_id, n))",
+        "cost_nano_usd BIGINT NOT NULL, job_id INTEGER, PRIMARY KEY (id), UNIQUE (event_id, n))",
         "INSERT INTO spend SELECT NULL, event_id, n, 'model', at, user_id, model, "
-        "input_tokens, output_tokens, cost_nano_usd FROM former",
+        "input_tokens, output_tokens, cost_nano_usd, NULL FROM former",
         "DROP TABLE former",
         "CREATE INDEX spend_at ON spend (at)",
+        "DROP INDEX inbox_state",
+        "CREATE INDEX inbox_state ON inbox (state, source)",
+        'CREATE TABLE seen (scope VARCHAR NOT NULL, "key" VARCHAR NOT NULL, until DATETIME, '
+        'PRIMARY KEY (scope, "key"))',
+        "CREATE INDEX seen_until ON seen (until)",
         "CREATE TABLE approvals (event_id INTEGER NOT NULL, n INTEGER NOT NULL, "
         "state VARCHAR NOT NULL, body TEXT NOT NULL, PRIMARY KEY (event_id, n))",
         "CREATE TABLE notices (event_id INTEGER NOT NULL, outbox_id INTEGER NOT NULL, "
@@ -221,6 +268,17 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE TABLE memory (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "
         "chat_id BIGINT NOT NULL, text TEXT NOT NULL, folded TEXT NOT NULL, "
         "label VARCHAR NOT NULL, at DATETIME NOT NULL, UNIQUE (chat_id, folded))",
+        "CREATE TABLE jobs (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "
+        "chat_id BIGINT NOT NULL, number INTEGER NOT NULL, name VARCHAR NOT NULL, "
+        "state VARCHAR NOT NULL, paused BOOLEAN NOT NULL, next_at DATETIME, "
+        "failures INTEGER NOT NULL, seen TEXT NOT NULL, body TEXT NOT NULL, "
+        "UNIQUE (chat_id, number))",
+        "CREATE INDEX jobs_next ON jobs (next_at)",
+        "CREATE TABLE runs (id INTEGER NOT NULL, job_id INTEGER NOT NULL, event_id INTEGER, "
+        "due_at DATETIME NOT NULL, at DATETIME NOT NULL, state VARCHAR NOT NULL, "
+        "note TEXT NOT NULL, PRIMARY KEY (id))",
+        "CREATE INDEX runs_job ON runs (job_id)",
+        "CREATE INDEX runs_event ON runs (event_id)",
     ),
 )
 """`MIGRATIONS[k]` leads a database from version k + 1 to k + 2."""

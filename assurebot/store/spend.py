@@ -29,21 +29,25 @@ def _nano(usd: Decimal) -> int:
     return int((usd * NANO).to_integral_value(ROUND_CEILING))
 
 
-def _since(since: datetime, user_id: int | None) -> ColumnElement[bool]:
-    return (spend.c.at >= since) & (True if user_id is None else spend.c.user_id == user_id)
+def _since(since: datetime, user_id: int | None, job: int | None = None) -> ColumnElement[bool]:
+    of = (spend.c.at >= since) & (True if user_id is None else spend.c.user_id == user_id)
+    return of & (True if job is None else spend.c.job_id == job)
 
 
 def reserve(connection: Connection, charge: Charge, caps: Sequence[Cap]) -> Reserved:
     """Insert the most that a call may cost, if it fits under every cap."""
     nano = _nano(charge.cost_usd)
     for cap in caps:
-        query = select(SUMS[-1]).where(_since(cap.since, cap.user))
+        query = select(SUMS[-1]).where(_since(cap.since, cap.user, cap.job))
         left = int(cap.limit_usd * NANO) - connection.execute(query).scalar_one()
         if nano > left:
             return Reserved(id=None, cap=cap, left_usd=Decimal(max(left, 0)) / NANO)
     row = insert(spend).values(event_id=charge.turn, user_id=charge.user, at=charge.at)
     row = row.values(
-        kind=charge.kind, model=charge.model, **_taken(Usage(cost_usd=charge.cost_usd))
+        kind=charge.kind,
+        job_id=charge.job,
+        model=charge.model,
+        **_taken(Usage(cost_usd=charge.cost_usd)),
     )
     return Reserved(id=connection.execute(row.returning(spend.c.id)).scalar_one())
 

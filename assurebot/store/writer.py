@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,12 +17,14 @@ from sqlalchemy.exc import DBAPIError
 
 from assurebot.errors import StoreError, StoreUnwell
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    work: Callable[[Connection], Any]
+    work: Callable[..., Any]
+    item: Any = None
     done: asyncio.Future[Any]
     shared: bool
 
@@ -64,12 +67,21 @@ class Writer:
         Raises:
             StoreError: It failed; nothing of it was kept.
         """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(_Job(work=work, done=done, shared=shared))
+        return await done
+
+    async def run_together(self, work: Callable[[Connection, list[S]], list[T]], item: S) -> T:
+        """Run `work` once for all its items that wait together, as `run` does shared ones."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(_Job(work=work, item=item, done=done, shared=True))
+        return await done
+
+    def _put(self, job: _Job) -> None:
         if self._stopping:
             raise StoreError("the store is closed")
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.append(_Job(work=work, done=done, shared=shared))
+        self._jobs.append(job)
         self._ready.set()
-        return await done
 
     async def serve(self) -> None:
         """Work until `stop`, and then to the end of what was asked before it."""
@@ -134,5 +146,9 @@ def _refuse(job: _Job, failure: StoreError) -> None:
 
 
 def _transaction(connection: Connection, batch: Sequence[_Job]) -> list[Any]:
+    results: list[Any] = []
     with connection.begin():
-        return [job.work(connection) for job in batch]
+        for work, jobs in groupby(batch, key=lambda job: job.work):
+            items = [job.item for job in jobs]
+            results += work(connection, items) if items[0] is not None else [work(connection)]
+    return results

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from assurebot.errors import ConfigError
+from assurebot.guard.code import code_in
 from assurebot.ports import Check, Clock, Control, Store
 from assurebot.telegram.memory import MemoryCommand
+from assurebot.telegram.schedules import COMMANDS as SCHEDULE_COMMANDS
 from assurebot.turns.approvals import Approvals
 from assurebot.turns.model_turns import TAINTED
 from assurebot.turns.models import ModelChoice
@@ -38,6 +38,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("js", "Run JavaScript"),
     ("ts", "Run TypeScript"),
     ("bash", "Run a shell script (also /sh, /sandbox)"),
+    *SCHEDULE_COMMANDS,
+    ("hooks", "What webhooks brought (owner)"),
     ("whoami", "Your name, id and role"),
 )
 """All there are, as registered with Telegram."""
@@ -92,6 +94,8 @@ class Facts:
     parse_model: Callable[[str], Awaitable[ModelRef]]
     """Raises `ConfigError` with the reason when a model cannot be used."""
     box: Callable[[], BoxStanding]
+    resumed: Callable[[], None]
+    """Told that nothing is held any more."""
 
 
 HOW_TO_RUN = """\
@@ -102,33 +106,6 @@ Write the code after the command, as it is or in a code block:
 
 It runs in a box of its own that is thrown away afterwards. Files and pictures that it writes into \
 its working folder come back."""
-
-_BLOCK = re.compile(r"(?ms)^(`{3,}) *([\w+#.-]*)[^\n`]*\n(.*?)(?:\n|^)\1[ \t]*$")
-
-
-def code_in(text: str, language: str) -> Program | None:
-    """Find the program in the words of a command; `None` if there is none.
-
-    Args:
-        text: Everything after the command. Of code blocks only what is in them counts, and all
-            of it is taken literally.
-        language: That of the command; where it has none, the first word, or the block's mark
-            where more words stand before the block.
-    """
-    blocks = list(_BLOCK.finditer(text))
-    if blocks:
-        words = text[: blocks[0].start()].split()
-        language = language or (words[0] if len(words) == 1 else blocks[0][2])
-        text = "\n".join(block[3] for block in blocks)
-    elif not language:
-        language, *rest = text.split(maxsplit=1) or [""]
-        text = text[len(language) :].lstrip(" \t") if rest else ""
-    source = text.lstrip("\n")
-    if source[:1].isspace():
-        source = textwrap.dedent(source)
-    if not re.fullmatch(r"[\w+#.-]{1,20}", language) or not source.strip():
-        return None
-    return Program(language=language.lower(), source=source)
 
 
 def _box(box: BoxStanding) -> str:
@@ -153,11 +130,13 @@ class ChatCommands:
         clock: Clock,
         facts: Facts,
         memory: MemoryCommand,
+        hooks: Callable[[StoredEvent], Awaitable[str]],
         usage: Callable[[StoredEvent], Awaitable[Reply]],
+        schedules: Callable[[StoredEvent], Awaitable[Reply]],
     ) -> None:
         self._approvals = approvals
+        self._replies = {"usage": usage, **{name: schedules for name, _ in SCHEDULE_COMMANDS}}
         self._notices = notices
-        self._usage = usage
         self._store = store
         self._control = control
         self._models = models
@@ -174,6 +153,7 @@ class ChatCommands:
             "approvals": self._pending,
             "memory": memory.memory,
             "forget": memory.forget,
+            "hooks": hooks,
             "status": self._status,
             "model": self._model,
             "whoami": self._whoami,
@@ -187,6 +167,8 @@ class ChatCommands:
 
     def program(self, event: Event) -> Program | None:
         """See `Commands.program`."""
+        if event.kind == "job" and event.command == "run":
+            return code_in(event.text, "")
         if event.kind != "command" or event.command not in RUNS:
             return None
         return code_in(event.text, RUNS[event.command])
@@ -196,8 +178,8 @@ class ChatCommands:
         command = stored.event.command
         if command in RUNS:
             return Reply(text=f"{HOW_TO_RUN}\n\n{_box(self._facts.box())}")
-        if command == "usage":
-            return await self._usage(stored)
+        if command in self._replies:
+            return await self._replies[command](stored)
         answer = self._answers.get(command)
         if answer is None:
             return Reply(text="I do not know this command. /help shows what I can do.")
@@ -244,6 +226,7 @@ class ChatCommands:
         if stored.event.actor.user_id != self._facts.owner:
             return "Only the owner can /resume."
         if await self._control.resume():
+            self._facts.resumed()
             return "▶️ Going on."
         return "Nothing was held."
 

@@ -11,6 +11,7 @@ from assurebot.turns.media import media_pieces
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.preview import Preview, rendered
 from assurebot.values import (
+    WEBHOOKS,
     Attachment,
     AuditEntry,
     Button,
@@ -22,15 +23,24 @@ from assurebot.values import (
     Trace,
 )
 
-AGAIN = "again"
-"""The kind of a *Try again* button."""
+AGAIN, LOOK = "again", "look"
+"""The kinds of a *Try again* button, and of *Look into it* under what a webhook told."""
 
 
 def trace_of(stored: StoredEvent, owner: int) -> Trace:
     """Name an event and its actor for the audit."""
+    if stored.event.hook:
+        actor = f"webhook:{stored.event.hook}"
+        return Trace(event=stored.event.key, turn=stored.id, actor=actor, user=WEBHOOKS)
     user = stored.event.actor.user_id
     role = "owner" if user == owner else "user"
-    return Trace(event=stored.event.key, turn=stored.id, actor=f"{role}:{user}", user=user)
+    return Trace(
+        event=stored.event.key,
+        turn=stored.id,
+        actor=f"{role}:{user}",
+        user=user,
+        job=stored.event.job,
+    )
 
 
 class Endings:
@@ -63,22 +73,27 @@ class Endings:
         exchange: Exchange | None = None,
         steps: tuple[Step, ...] = (),
         files: Sequence[Attachment] = (),
-        buttons: tuple[Button, ...] = (),
+        buttons: tuple[tuple[Button, str], ...] = (),
         preview: Preview | None = None,
         links: Links = frozenset(),
         error: str | None = None,
         fresh_start: bool = False,
         action: str | None = None,
+        failure: str = "",
+        seen: str | None = None,
+        also: tuple[int, ...] | None = None,
     ) -> None:
         """Record and commit an ending, and hand its messages to the outbox: text, then files.
 
-        Of the text, only `links` may be links.
+        Of the text, only `links` may be links. Each button comes with its kind; `failure` and
+        `seen` are those of `Ending`. With `also`, more posts to a webhook that it tells of, its
+        exchange stands aside.
         """
         event = stored.event
         trace = trace_of(stored, self._owner)
         named = [replace(file, name=self._redact(file.name)) for file in files]
         shown = await rendered(self._render, self._redact(text), links)
-        pieces = _pieces(shown, event, buttons, preview, named)
+        pieces = _pieces(shown, event, tuple(each for each, _ in buttons), preview, named)
         await self._audit.record(
             AuditEntry(
                 type="message",
@@ -86,6 +101,7 @@ class Endings:
                 action=action or (f"/{event.command}" if event.command else None),
                 result="done" if error is None else "dead",
                 error=error,
+                job=None if event.job is None else f"{event.job}",
                 text=event.text,
                 response=text or None,
             )
@@ -96,9 +112,13 @@ class Endings:
             pieces=pieces,
             exchange=exchange,
             steps=steps,
-            buttons=tuple((button.id, AGAIN) for button in buttons),
+            buttons=tuple((button.id, kind) for button, kind in buttons),
             error=error,
             fresh_start=fresh_start,
+            failure=self._redact(failure),
+            seen=seen,
+            aside=also is not None,
+            also=also or (),
         )
         drafts = 0 if preview is None else preview.shown
         await patiently(lambda: self._commit(stored.id, ending, drafts), self._disk_seconds)

@@ -16,7 +16,7 @@ from assurebot.errors import LimitReached, ProviderError, ProviderUnavailable
 from assurebot.ports import Clock, Links, Redact, Store
 from assurebot.turns.approvals import Approvals
 from assurebot.turns.commits import patiently
-from assurebot.turns.endings import Endings, trace_of
+from assurebot.turns.endings import AGAIN, Endings, trace_of
 from assurebot.turns.media import kept
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.notices import Notices
@@ -109,9 +109,9 @@ class ModelTurns:
                 outcome = await self._agent.run(turn, journal, preview.on_text)
         except TimeoutError:
             limit = f"the limit of {self._turn_seconds:g} s (TURN_TIMEOUT)"
-            await self.cut_short(stored, preview, f"⏱ I stopped at {limit}.")
+            await self.cut_short(stored, preview, f"⏱ I stopped at {limit}.", limit)
         except LimitReached as error:
-            await self.cut_short(stored, preview, f"⏱ I stopped at {error}.")
+            await self.cut_short(stored, preview, f"⏱ I stopped at {error}.", f"{error}")
         except ProviderUnavailable as error:
             await self._offer(stored, preview, f"⚠️ The model cannot be reached: {error}.")
             await self._notices.tell(stored, journal.results)
@@ -125,8 +125,13 @@ class ModelTurns:
             await self._answer(stored, outcome, preview)
             await self._notices.tell(stored, journal.results)
 
-    async def cut_short(self, stored: StoredEvent, preview: Preview, note: str) -> None:
-        """End a turn that was stopped: what it had said so far is sent and remembered."""
+    async def cut_short(
+        self, stored: StoredEvent, preview: Preview, note: str, failure: str = ""
+    ) -> None:
+        """End a turn that was stopped: what it had said so far is sent and remembered.
+
+        `failure` is that of a job's run, where nobody wanted it to stop.
+        """
         said = "\n\n".join(part for part in (self._redact_cut(preview.text), note) if part)
         steps = await self._store.begin(stored.id)
         calls = [each for each in steps if isinstance(each, ToolStep)]
@@ -138,7 +143,9 @@ class ModelTurns:
         messages = (UserMessage(parts=stored.event.parts), answer)
         exchange = Exchange(id=stored.id, at=self._clock.now(), messages=messages)
         files = [file for result in made.values() for file in result.files]
-        await self._endings.end(stored, said, exchange=exchange, files=files, preview=preview)
+        await self._endings.end(
+            stored, said, exchange=exchange, files=files, preview=preview, failure=failure
+        )
         await self._notices.tell(stored, made)
 
     # --- what a turn starts from
@@ -219,7 +226,8 @@ class ModelTurns:
         """End a turn that the model did not answer; what was done and said before is sent."""
         text = "\n\n".join(part for part in (preview.text, note) if part)
         button = Button(label="🔁 Try again", id=secrets.token_urlsafe(12))
-        await self._endings.end(stored, text, buttons=(button,), preview=preview)
+        buttons = ((button, AGAIN),)
+        await self._endings.end(stored, text, buttons=buttons, preview=preview, failure=note)
 
 
 def _signed(text: str, links: Links) -> str:

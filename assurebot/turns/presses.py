@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
@@ -12,10 +12,13 @@ from assurebot.ports import AuditLog, Chat, Incoming, Pressed, Store
 from assurebot.turns.approvals import NO_LONGER, Approvals
 from assurebot.turns.commits import carried_out
 from assurebot.turns.effects import effect
-from assurebot.turns.endings import AGAIN, Endings, trace_of
-from assurebot.values import AuditEntry, Event, StoredEvent
+from assurebot.turns.endings import AGAIN, LOOK, Endings, trace_of
+from assurebot.turns.schedules import Schedules
+from assurebot.values import AuditEntry, Event, StoredEvent, TextPart
 
 log = structlog.get_logger(__name__)
+
+LOOK_INTO = "Look into this: what does it mean, and what should be done about it?"
 
 AFRESH = "🧹 Given up, to be run again without earlier content."
 
@@ -31,20 +34,24 @@ class Presses:
         chat: Chat,
         endings: Endings,
         approvals: Approvals,
+        schedules: Schedules,
         owner: int,
         submit: Callable[[StoredEvent], None],
+        end_job: Callable[[int], Awaitable[bool]],
     ) -> None:
         self._store = store
         self._audit = audit
         self._chat = chat
         self._endings = endings
         self._approvals = approvals
+        self._schedules = schedules
         self._owner = owner
         self._submit = submit
+        self._end_job = end_job
 
     async def work(self, stored: StoredEvent) -> None:
         """Do what a button stands for, once; tell whoever pressed it, and end the event."""
-        note = await self._taken(stored)
+        note, text = await self._taken(stored)
         answer = AuditEntry(
             type="send",
             trace=trace_of(stored, self._owner),
@@ -57,15 +64,29 @@ class Presses:
                 await self._chat.acknowledge(stored.event.key.removeprefix("press:"), note)
         except ChatError as error:
             log.info("a press was not acknowledged", reason=str(error))
-        await self._endings.end(stored, "", action=f"press: {note}")
+        await self._endings.end(stored, text, action=f"press: {note}")
 
-    async def _taken(self, stored: StoredEvent) -> str:
+    async def _taken(self, stored: StoredEvent) -> tuple[str, str]:
+        """Do it; return the note, and a text if there is one."""
         pressed = await self._store.button(stored.event.press)
         if pressed is None:
-            return NO_LONGER
+            return NO_LONGER, ""
+        if pressed.kind.startswith("job:") and _same(pressed, stored):
+            _, verb, number = pressed.kind.split(":")
+            job = await self._schedules.find(pressed.event.event.place.chat_id, number)
+            answer = await self._schedules.press(verb, job, stored.event.key)
+            if verb == "delete" and job is not None and not job.name:
+                await self._end_job(job.id)
+            return answer
+        return await self._decided(stored, pressed), ""
+
+    async def _decided(self, stored: StoredEvent, pressed: Pressed) -> str:
         if pressed.kind.startswith(("approve:", "deny:")):
             return await self._approvals.press(stored, pressed.kind)
-        if pressed.event.event.actor.user_id != stored.event.actor.user_id:
+        if pressed.kind == LOOK:
+            taken = await self._run_again(stored, _looking(stored.event))
+            return "Looking into it." if taken else "That was begun already."
+        if pressed.kind.startswith("job:") or not _same(pressed, stored):
             return NO_LONGER
         if pressed.kind == AGAIN:
             taken = await self._run_again(stored, pressed.event.event, pressed.event.id)
@@ -85,7 +106,9 @@ class Presses:
             "Running it again without earlier content." if withdrawn else "It was decided before."
         )
 
-    async def _run_again(self, stored: StoredEvent, event: Event, continues: int) -> bool:
+    async def _run_again(
+        self, stored: StoredEvent, event: Event, continues: int | None = None
+    ) -> bool:
         """Take an event up again, if that is not done; tell whether it was not."""
         taken: list[StoredEvent] = []
 
@@ -96,6 +119,26 @@ class Presses:
 
         await carried_out(take())
         return bool(taken)
+
+
+def _looking(press: Event) -> Event:
+    """Make the message of whoever pressed, in reply to the one with the button."""
+    return Event(
+        source="telegram",
+        key="",
+        kind="message",
+        actor=press.actor,
+        place=press.place,
+        received_at=press.received_at,
+        parts=(TextPart(text=LOOK_INTO),),
+        message_id=press.message_id,
+        reply_to=press.message_id,
+    )
+
+
+def _same(pressed: Pressed, stored: StoredEvent) -> bool:
+    """Tell whether whom a button was made for has pressed it."""
+    return pressed.event.event.actor.user_id == stored.event.actor.user_id
 
 
 def _again(press: StoredEvent, event: Event, continues: int | None = None) -> Incoming:

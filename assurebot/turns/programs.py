@@ -15,8 +15,8 @@ from assurebot.turns.endings import Endings, trace_of
 from assurebot.turns.media import kept
 from assurebot.turns.preview import Preview
 from assurebot.values import (
+    OWNER,
     AssistantMessage,
-    Attachment,
     BoxFile,
     Exchange,
     ModelStep,
@@ -66,9 +66,9 @@ class ProgramRuns:
         """
         if cut is not None:
             text = "\n\n".join(part for part in (preview.text, cut) if part)
-            await self._end(stored, text, (), preview)
+            await self.end(stored, text, (), preview)
             return
-        if not await self._begin(stored, program):
+        if not await self.begin(stored, program):
             await self._endings.end(stored, f"⚠️ {INTERRUPTED}")
             return
         files: tuple[BoxFile, ...] = ()
@@ -79,19 +79,29 @@ class ProgramRuns:
             text = f"📦 {error}"
         else:
             text, files = for_person(result, program.language, network=self._jobs.standing.network)
-        attachments = await kept(self._store, stored.id, files, self._disk_seconds)
-        await self._end(stored, text, attachments, preview)
+        await self.end(stored, text, files, preview)
 
-    async def _end(
-        self, stored: StoredEvent, text: str, files: tuple[Attachment, ...], preview: Preview
+    async def end(
+        self,
+        stored: StoredEvent,
+        text: str,
+        files: tuple[BoxFile, ...],
+        preview: Preview | None = None,
+        *,
+        label: str = OWNER,
+        seen: str | None = None,
     ) -> None:
-        asked = TextPart(text=f"/{stored.event.command} {stored.event.text}")
-        answer = AssistantMessage(text=text, label=self._jobs.label())
+        """End an event with what its program, whose code has this label, came to."""
+        attachments = await kept(self._store, stored.id, files, self._disk_seconds)
+        asked = TextPart(text=f"/{stored.event.command} {stored.event.text}", label=label)
+        answer = AssistantMessage(text=text, label=self._jobs.label(label))
         messages = (UserMessage(parts=(asked,)), answer)
         exchange = Exchange(id=stored.id, at=self._clock.now(), messages=messages)
-        await self._endings.end(stored, text, exchange=exchange, files=files, preview=preview)
+        await self._endings.end(
+            stored, text, exchange=exchange, files=attachments, preview=preview, seen=seen
+        )
 
-    async def _begin(self, stored: StoredEvent, program: Program) -> bool:
+    async def begin(self, stored: StoredEvent, program: Program) -> bool:
         """Count the start; false for a program that may have had an effect before a crash."""
         steps = await self._store.begin(stored.id, ModelStep(n=0))
         if not self._jobs.network:

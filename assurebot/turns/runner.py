@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -16,6 +15,7 @@ from assurebot.ports import Clock, Renderer, Stopped, Store
 from assurebot.turns.endings import trace_of
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.preview import Preview
+from assurebot.turns.slots import SUSPECT_STARTS, Slots
 from assurebot.turns.worker import Worker
 from assurebot.values import Event, Person, Place, StoredEvent, Trace
 
@@ -23,10 +23,6 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 1.5
 """A stopped turn that has not ended by itself after this is left behind."""
-
-SUSPECT_STARTS = 3
-"""An event that was running at so many crashes is worked alone from then on, before all others:
-what brings the program down shall count against itself, and not against what ran beside it."""
 
 STOPPED = "⏹ Stopped."
 
@@ -68,9 +64,7 @@ class Runner:
         self._outbox = outbox
         self._render = render
         self._owner = owner
-        self._max_turns = max_turns
-        self._slots = asyncio.Semaphore(max_turns)
-        self._suspects = asyncio.Lock()
+        self._slots = Slots(max_turns)
         self._door: asyncio.Queue[tuple[StoredEvent, bool]] = asyncio.Queue()
         self._lanes: dict[str, _Lane] = {}
         self._cut_at_start: dict[int, str] = {}
@@ -111,14 +105,14 @@ class Runner:
                 work = worker.work(stored, preview(stored.event.place, Trace()))
                 lanes.create_task(work, name=f"urgent {stored.id}")
                 return
-            key = stored.event.place.key
+            key = _lane_of(stored.event)
             lane = self._lanes.get(key)
             if lane is None:
                 lane = self._lanes[key] = _Lane()
                 serving = self._serve(key, lane, worker, preview)
                 lane.task = lanes.create_task(serving, name=f"lane {key}")
             lane.queue.append(stored)
-            if self._held is not None:
+            if self._held is not None and stored.event.kind not in ("job", "webhook"):
                 lanes.create_task(self._say_held(stored))
 
         async with asyncio.TaskGroup() as lanes:
@@ -139,7 +133,8 @@ class Runner:
         while lane.queue and not self._closing:
             await self._go.wait()
             await self._paced(lane.queue[0], worker)
-            async with self._slot(lane.queue[0], worker):
+            first = lane.queue[0]
+            async with self._slots.slot(first, in_box=worker.runs_in_box(first.event)):
                 if not self._may_start():
                     continue
                 lane.current = lane.queue.popleft()
@@ -150,7 +145,13 @@ class Runner:
         del self._lanes[key]
 
     async def _paced(self, stored: StoredEvent, worker: Worker) -> None:
-        """Put off a person's turn until they may start another, and say so once a minute."""
+        """Put off a person's turn until they may start another, and say so once a minute.
+
+        Of a webhook, put off until more than one post can be told of.
+        """
+        if stored.event.hook:
+            await asyncio.sleep(worker.wait_seconds(stored))
+            return
         loop, user = asyncio.get_running_loop(), stored.event.actor.user_id
         if stored.starts or not worker.is_turn(stored.event):
             return
@@ -160,21 +161,6 @@ class Runner:
             await self._say_once(stored, text, f"rate:{stored.event.place.key}:{minute}")
             await asyncio.sleep(wait)
         self._turns.take(user, loop.time())
-
-    @asynccontextmanager
-    async def _slot(self, stored: StoredEvent, worker: Worker) -> AsyncIterator[None]:
-        """Wait for a slot, or for all of them where the event has to be alone."""
-        if stored.starts < SUSPECT_STARTS and worker.runs_in_box(stored.event):
-            yield  # a program that takes long must not keep people from the model
-            return
-        if stored.starts < SUSPECT_STARTS:
-            async with self._slots:
-                yield
-            return
-        async with self._suspects, AsyncExitStack() as stack:
-            for _ in range(self._max_turns):
-                await stack.enter_async_context(self._slots)
-            yield
 
     def _may_start(self) -> bool:
         return not self._closing and self._held is None
@@ -233,18 +219,33 @@ class Runner:
 
     async def stop(self, place: Place, before: int) -> Stopped:
         """See `Control.stop`."""
-        lane = self._lanes.get(place.key)
-        if lane is None:
-            return Stopped(was_running=False, waiting=0)
-        if lane.turn is not None and lane.current is not None and lane.current.id < before:
-            await self._end(lane, STOPPED)
-            return Stopped(was_running=True, waiting=len(lane.queue))
-        first = lane.queue[0] if lane.queue else None
-        if first is not None and first.starts and first.id < before:
-            # It was running when the program went down, and has not been resumed yet.
-            self._cut_at_start[first.id] = STOPPED
-            return Stopped(was_running=True, waiting=len(lane.queue) - 1)
-        return Stopped(was_running=False, waiting=len(lane.queue))
+
+        def is_meant(stored: StoredEvent | None) -> bool:
+            return stored is not None and stored.event.place.key == place.key and stored.id < before
+
+        running, resumed = list[_Lane](), 0
+        for lane in self._lanes.values():
+            first = lane.queue[0] if lane.queue else None
+            if lane.turn is not None and is_meant(lane.current):
+                running.append(lane)
+            elif first is not None and first.starts and is_meant(first):
+                # It was running when the program went down, and has not been resumed yet.
+                self._cut_at_start[first.id] = STOPPED
+                resumed += 1
+        await asyncio.gather(*(self._end(lane, STOPPED) for lane in running))
+        own = self._lanes.get(place.key, _Lane())
+        waiting = sum(each.cut is None and each.id not in self._cut_at_start for each in own.queue)
+        return Stopped(was_running=bool(running) or resumed > 0, waiting=waiting)
+
+    async def end_job(self, job_id: int) -> bool:
+        """End the run of a job that was deleted, without a word; false if there is none."""
+        running = [
+            lane
+            for lane in self._lanes.values()
+            if lane.turn is not None and lane.current and lane.current.event.job == job_id
+        ]
+        await asyncio.gather(*(self._end(lane, "") for lane in running))
+        return bool(running)
 
     async def panic(self, by: Person) -> int:
         """See `Control.panic`."""
@@ -297,3 +298,12 @@ class Runner:
         if late:
             log.warning("a stopped turn does not end; it is left behind", turn=turn.get_name())
             lane.left_behind.set()
+
+
+def _lane_of(event: Event) -> str:
+    """Name the lane of an event: its conversation's, unless it neither reads nor waits for that."""
+    if event.hook:
+        return f"hook:{event.hook}"
+    if event.kind == "job" and event.command != "brief":
+        return f"job:{event.job}"
+    return event.place.key

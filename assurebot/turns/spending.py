@@ -13,7 +13,15 @@ import structlog
 from assurebot.errors import AuditError, BudgetSpent, StoreError
 from assurebot.guard.budget import input_bound, shrunk
 from assurebot.ports import AuditLog, Cap, Charge, Clock, Store
-from assurebot.values import SEARCH_FEE_USD, AuditEntry, ModelRef, ModelRequest, Usage
+from assurebot.values import (
+    SEARCH_FEE_USD,
+    WEBHOOKS,
+    AuditEntry,
+    ModelRef,
+    ModelRequest,
+    Trace,
+    Usage,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +37,11 @@ class Spending:
         store: Keeps what is set aside and spent, over restarts.
         clock: Tells the day; what is set aside belongs to the day when that was done.
         most: The dearest that a call with so many input and output tokens can cost.
-        daily_usd: Cap for all together.
+        daily_usd: Cap for all together; webhooks may take half of it.
         user_daily_usd: Cap for each person.
         audit: Takes a line for each call that was shrunk, refused, or dearer than set aside.
         tell: Says a text to the owner, once for each name that it is given with it.
+        job_usd: Cap for each job.
     """
 
     store: Store
@@ -42,11 +51,12 @@ class Spending:
     user_daily_usd: Decimal | None
     audit: AuditLog
     tell: Callable[[str, str], Awaitable[None]]
+    job_usd: Decimal | None = None
 
     async def reserve(self, request: ModelRequest) -> tuple[int, ModelRequest]:
         """See `Budget.reserve`."""
         now, bound, tried = self.clock.now(), input_bound(request), request
-        caps = self._caps(now, request.trace.user)
+        caps = self._caps(now, request.trace)
         met, cost = caps[0], await self._price(request, bound)
         for _ in range(TRIES):
             # What costs nothing is never refused, not even after an overdraft.
@@ -85,12 +95,16 @@ class Spending:
         fee = SEARCH_FEE_USD if request.search else 0
         return fee + await self.most(request.model, input_tokens, request.max_output_tokens)
 
-    def _caps(self, now: datetime, user: int | None) -> tuple[Cap, ...]:
+    def _caps(self, now: datetime, whom: Trace) -> tuple[Cap, ...]:
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        caps = (Cap(limit_usd=self.daily_usd, since=today),)
-        if self.user_daily_usd is None or user is None:
-            return caps
-        return (*caps, Cap(limit_usd=self.user_daily_usd, since=today, user=user))
+        caps = [Cap(limit_usd=self.daily_usd, since=today)]
+        if whom.user == WEBHOOKS:
+            caps.append(Cap(limit_usd=self.daily_usd / 2, since=today, user=WEBHOOKS))
+        elif self.user_daily_usd is not None and whom.user is not None:
+            caps.append(Cap(limit_usd=self.user_daily_usd, since=today, user=whom.user))
+        if self.job_usd is not None and whom.job is not None:
+            caps.append(Cap(limit_usd=self.job_usd, since=today, job=whom.job))
+        return tuple(caps)
 
     async def _met(
         self, cap: Cap, request: ModelRequest, result: str, cost: Decimal, now: datetime
@@ -100,8 +114,10 @@ class Spending:
             ("are near", "is near") if result == "shrunk" else ("have met", "has met")
         )
         who = f"All together {all_met}" if cap.user is None else f"User {cap.user} {one_met}"
+        who = who if cap.user != WEBHOOKS else f"Webhooks together {all_met}"
+        who = who if cap.job is None else f"A task of user {request.trace.user} {one_met}"
         shorter = " Until then answers may be cut shorter." if result == "shrunk" else ""
-        once = f"budget:{result}:{cap.user}:{now.date()}"
+        once = f"budget:{result}:{cap.user}:{now.date()}" + (f":job {cap.job}" if cap.job else "")
         await self.tell(f"💸 {who} {_words(cap)}.{shorter}", once)
 
     async def _tell_shrunk(self, reservation: int, notice: Awaitable[None]) -> None:
@@ -132,8 +148,11 @@ async def _afterwards(notice: Awaitable[None]) -> None:
 
 def _words(cap: Cap) -> str:
     """Name a cap and what lifts it, as what a turn was stopped at."""
-    whom, name = ("all", "") if cap.user is None else ("each person", "USER_")
-    variable = f"BUDGET_{name}DAILY_USD"
+    whom, name = ("all", "DAILY") if cap.user is None else ("each person", "USER_DAILY")
+    whom, name = (whom, name) if cap.job is None else ("each scheduled task", "JOB")
+    if cap.user == WEBHOOKS:
+        whom, name = "webhooks, half of that for all", "DAILY"
+    variable = f"BUDGET_{name}_USD"
     lifts = f"it lifts at 00:00 UTC, or when {variable} is raised"
     return f"the budget of ${cap.limit_usd} a day for {whom} ({variable}); {lifts}"
 
@@ -143,6 +162,7 @@ def _charge(request: ModelRequest, now: datetime, cost: Decimal) -> Charge:
         at=now,
         turn=request.trace.turn,
         user=request.trace.user,
+        job=request.trace.job,
         kind="search" if request.search else "model",
         model=str(request.model),
         cost_usd=cost,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 import structlog
@@ -13,13 +13,25 @@ from assurebot.errors import AlreadyEnded, AuditError, StoreError, StoreUnwell
 from assurebot.guard.access import Access, ChatKind
 from assurebot.ports import AuditLog, Links, Store
 from assurebot.turns.endings import Endings, trace_of
+from assurebot.turns.hooks import HookTurns
+from assurebot.turns.job_runs import JobRuns
 from assurebot.turns.media import kept
 from assurebot.turns.model_turns import ModelTurns
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.presses import Presses
 from assurebot.turns.preview import Preview
 from assurebot.turns.programs import ProgramRuns
-from assurebot.values import AuditEntry, BoxFile, Event, Piece, Place, Program, StoredEvent, Trace
+from assurebot.values import (
+    AuditEntry,
+    BoxFile,
+    Button,
+    Event,
+    Piece,
+    Place,
+    Program,
+    StoredEvent,
+    Trace,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -35,12 +47,14 @@ class Reply:
     Attributes:
         fresh_start: Forget the conversation so far.
         links: As in `Endings.end`; `None` only where all words are ours.
+        buttons: Each with its kind.
     """
 
     text: str
     fresh_start: bool = False
     files: tuple[BoxFile, ...] = ()
     links: Links = frozenset()
+    buttons: tuple[tuple[Button, str], ...] = ()
 
 
 class Commands(Protocol):
@@ -69,6 +83,8 @@ class Worker:
         commands: Commands,
         programs: ProgramRuns,
         presses: Presses,
+        hooks: HookTurns,
+        job_runs: JobRuns,
         store: Store,
         audit: AuditLog,
         outbox: Outbox,
@@ -81,6 +97,8 @@ class Worker:
         self._commands = commands
         self._programs = programs
         self._presses = presses
+        self._hooks = hooks
+        self._job_runs = job_runs
         self._store = store
         self._audit = audit
         self._outbox = outbox
@@ -99,12 +117,15 @@ class Worker:
                 is short and has no words to remember: it is done to its end.
         """
         starts, errors = stored.starts, stored.errors
+        if stored.event.hook and not self._allowed(stored.event):  # the owner is told instead
+            stored = replace(stored, event=replace(stored.event, place=self._owner))
         while True:
             try:
                 if not self._allowed(stored.event):
                     await self._refuse(stored)
                 elif starts >= MAX_STARTS or errors >= MAX_ERRORS:
                     await self._bury(stored, f"{errors} errors, {starts} starts")
+                    await self._job_runs.schedules.settle(stored.event.job or 0)
                 else:
                     await self._attempt(stored, preview, cut)
             except AlreadyEnded:
@@ -124,13 +145,18 @@ class Worker:
             else:
                 return
 
+    def wait_seconds(self, stored: StoredEvent) -> float:
+        """See `HookTurns.wait_seconds`."""
+        return self._hooks.wait_seconds(stored)
+
     def runs_in_box(self, event: Event) -> bool:
         """Tell whether the work on an event is that of the box, which has bounds of its own."""
         return self._commands.program(event) is not None
 
     def is_turn(self, event: Event) -> bool:
         """Tell whether the work on an event is a turn, or a program that somebody asks for."""
-        return event.kind == "message" or self.runs_in_box(event)
+        briefs = event.kind == "job" and event.command == "brief"
+        return event.kind == "message" or briefs or self.runs_in_box(event)
 
     async def _count(self, stored: StoredEvent, error: str, errors: int) -> int:
         try:
@@ -140,6 +166,12 @@ class Worker:
 
     async def _attempt(self, stored: StoredEvent, preview: Preview, cut: str | None) -> None:
         program = self._commands.program(stored.event)
+        if stored.event.kind == "webhook":
+            await self._hooks.work(stored, cut)
+            return
+        if stored.event.kind == "job":
+            await self._job_runs.work(stored, preview, program, cut)
+            return
         if program is not None:
             await self._programs.work(stored, program, preview, cut)
             return
@@ -157,6 +189,7 @@ class Worker:
                     reply.text,
                     fresh_start=reply.fresh_start,
                     links=reply.links,
+                    buttons=reply.buttons,
                     files=await kept(self._store, stored.id, reply.files, self._disk_seconds),
                 )
             case "press":
@@ -172,7 +205,10 @@ class Worker:
 
     def _allowed(self, event: Event) -> bool:
         kind: ChatKind = "private" if event.place.private else "group"
-        return self._access.decide(event.actor.user_id, event.place.chat_id, kind).allowed
+        user = event.actor.user_id
+        if event.hook:  # nobody sent it: whether its place may be told is asked
+            user = event.place.chat_id if event.place.private else self._access.owner
+        return self._access.decide(user, event.place.chat_id, kind).allowed
 
     async def _refuse(self, stored: StoredEvent) -> None:
         """Let go of an event of a person, or in a group, that was taken off its list since."""

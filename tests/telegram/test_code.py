@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assurebot.telegram.commands import code_in
+from assurebot.guard.code import code_in
 from assurebot.values import Program
 
 

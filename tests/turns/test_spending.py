@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from assurebot.store.database import SqlStore
 from assurebot.turns.spending import Spending
 from assurebot.values import (
     SEARCH_FEE_USD,
+    WEBHOOKS,
     AssistantMessage,
     AuditEntry,
     ModelRef,
@@ -430,3 +432,22 @@ async def test_answer_outlives_a_store_that_cannot_settle(tmp_path: Path, *, sea
         with pytest.raises(ProviderRejected):
             await chain.ask(asked, ignore)
         assert await here.spent() >= 2 * MOST_USD
+
+
+async def test_webhooks_leave_half_of_the_day_to_people(tmp_path: Path) -> None:
+    """All webhooks together are refused at half of the daily cap; a person is not."""
+    hook = Trace(event="w", turn=1, actor="webhook:ci", user=WEBHOOKS)
+    async with world(tmp_path, daily_usd="0.2", user_daily_usd="0.09") as here:
+        budget = here.spending()
+        first, _ = await budget.reserve(replace(QUESTION, trace=hook, max_output_tokens=8_192))
+        await here.kept.settle(first, Usage(cost_usd=Decimal("0.1")))
+        said = (
+            "the budget of $0.1 a day for webhooks, half of that for all (BUDGET_DAILY_USD);"
+            " it lifts at 00:00 UTC, or when BUDGET_DAILY_USD is raised"
+        )
+        with pytest.raises(BudgetSpent, match=f"^{re.escape(said)}$"):
+            await budget.reserve(replace(QUESTION, trace=hook))
+        assert here.told == {
+            f"budget:refused:0:{NOW.date()}": f"💸 Webhooks together have met {said}."
+        }
+        assert (await budget.reserve(QUESTION))[1] == QUESTION
