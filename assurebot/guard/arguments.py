@@ -52,7 +52,7 @@ def values(arguments: str, names: Collection[str] = ()) -> tuple[str, ...]:
 def _object(text: str) -> dict[str, Any]:
     found = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
     if not isinstance(found, dict):
-        raise ValueError  # noqa: TRY004 # like any other text that is no such object
+        raise ValueError  # noqa: TRY004 - like any other text that is no such object
     return found
 
 

@@ -245,7 +245,7 @@ class Hooks:
                     type="webhook",
                     path=path,
                     status=status,
-                    decision=None if status == 200 else "deny",  # noqa: PLR2004
+                    decision=None if status == 200 else "deny",  # noqa: PLR2004 - known already
                     evidence=more,
                 )
             )

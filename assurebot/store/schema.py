@@ -1,4 +1,7 @@
-"""The tables, their version, and the migrations that lead to it."""
+"""The tables, their version, and the migrations that lead to it.
+
+The file is long because every table stands here; nothing in it acts but the migration.
+"""
 
 from __future__ import annotations
 

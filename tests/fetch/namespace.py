@@ -68,7 +68,7 @@ class Canary:
         secure.load_cert_chain(certificate)
         secure.sni_callback = lambda _socket, name, _context: self.names.append(name or "")
         for port in PORTS:
-            for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
+            for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - every address of a namespace
                 listener = socket.create_server((host, port), family=family, backlog=100)
                 listener.setblocking(False)
                 self._listeners.append(listener)
