@@ -123,7 +123,8 @@ class ModelTurns:
                 await self._sleep(stored, outcome, preview)
                 return
             await self._answer(stored, outcome, preview)
-            await self._notices.tell(stored, journal.results)
+            if turn.approvals:
+                await self._notices.tell(stored, journal.results)
 
     async def cut_short(
         self, stored: StoredEvent, preview: Preview, note: str, failure: str = ""
