@@ -1,6 +1,8 @@
 """What tests of several rooms take: the frozen Python, and the figures at the end of a run."""
 
 import fcntl
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +40,13 @@ def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         request.node.user_properties.append((FIGURES, f"{name}: {text}"))
 
     return note
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Show a failure at once: a run that is cut off later has still told it."""
+    if report.failed and sys.__stderr__ and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} {report.when}\n{report.longreprtext}", file=sys.__stderr__)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
