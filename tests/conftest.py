@@ -1,15 +1,24 @@
 """What tests of several rooms take: the frozen Python, and the figures at the end of a run."""
 
+import faulthandler
 import fcntl
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from assurebot.errors import SandboxUnavailable
 from assurebot.sandbox.component import build, checked, default_folder
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile(
+    "noisy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("noisy")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +49,27 @@ def figures(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         request.node.user_properties.append((FIGURES, f"{name}: {text}"))
 
     return note
+
+
+HUNG_SECONDS = 600.0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the process of a test that hangs where it tidies up: no other limit counts there."""
+
+    def end() -> None:
+        print(f"\n{item.nodeid} hangs", file=sys.__stderr__)
+        faulthandler.dump_traceback()
+        os._exit(1)
+
+    watch = threading.Timer(HUNG_SECONDS, end)
+    watch.daemon = True
+    watch.start()
+    try:
+        return (yield)
+    finally:
+        watch.cancel()
 
 
 @pytest.hookimpl(trylast=True)

