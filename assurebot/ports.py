@@ -6,7 +6,7 @@ The file is long because the contracts stand here in full; nothing in it acts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from assurebot.values import (
     AuditEntry,
     BoxFile,
     BoxStanding,
+    ChatFile,
     Entity,
     Event,
     Exchange,
@@ -188,6 +189,70 @@ class Chat(Protocol):
 
     async def leave(self, chat_id: int) -> None:
         """Leave a group or channel."""
+        ...
+
+    async def download(self, file_id: str, limit_bytes: int) -> bytes:
+        """Fetch a file that somebody sent; larger ones are rejected, read no further than that."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a file is, by its signature, and what can be read in it.
+
+    Attributes:
+        mime: Of what it is found to be, not of what it is said to be.
+        pages: Its text: a PDF's pages, a presentation's slides, a workbook's sheets, or stretches
+            of at most `PAGE_CHARS` of all else; a longer page is several.
+        sides: Width and height of a picture.
+        leaves: How many pages a PDF has, read or not.
+        note: Why there is no text, or not all of it, in words for people: damaged, locked, a bomb.
+    """
+
+    kind: Literal["picture", "pdf", "text", "other"]
+    mime: str
+    pages: tuple[str, ...] = ()
+    sides: tuple[int, int] = (0, 0)
+    leaves: int = 0
+    note: str = ""
+
+
+PAGE_CHARS = 4_000
+"""So much text is one page at most."""
+
+
+class Reader(Protocol):
+    """Text out of files of strangers, in bounded time and memory, whatever they hold."""
+
+    async def read(self, data: bytes, name: str) -> Reading:
+        """Read a file; one that cannot be read is a result too. `name` helps where text is code."""
+        ...
+
+
+class Transcriber(Protocol):
+    """Speech to text, and back; each call is reserved in the budget and audited.
+
+    Raises (all methods):
+        BudgetSpent: It would cost more than is left.
+        ProviderError: As in `Provider.ask`.
+        AuditError, StoreError: It could not be recorded, so it was not done.
+    """
+
+    async def transcribe(self, audio: bytes, name: str, seconds: float, trace: Trace) -> str:
+        """Return what is said; `name` ends in what kind of file it is (`voice.ogg`)."""
+        ...
+
+    @property
+    def speaks(self) -> bool:
+        """Whether `speak` can do anything."""
+        ...
+
+    async def speak(self, text: str, trace: Trace) -> bytes:
+        """Return speech as Ogg with Opus."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
         ...
 
 
@@ -651,9 +716,18 @@ class Store(Protocol):
         ...
 
     async def say(
-        self, place: Place, pieces: Sequence[Piece], trace: Trace, *, once: str | None = None
+        self,
+        place: Place,
+        pieces: Sequence[Piece],
+        trace: Trace,
+        *,
+        once: str | None = None,
+        files: Sequence[BoxFile] = (),
     ) -> tuple[OutboxRow, ...]:
-        """Commit messages that answer no event; with `once` only the first time with this name."""
+        """Commit messages that answer no event; with `once` only the first time with this name.
+
+        The `blob` of what they carry is its place in `files`, which are forgotten once sent.
+        """
         ...
 
     async def keep(self, event_id: int, files: Sequence[BoxFile]) -> tuple[int, ...]:
@@ -661,6 +735,62 @@ class Store(Protocol):
 
         They are forgotten with the event's ending unless it names them, and once they are sent.
         """
+        ...
+
+    async def merge(self, event: StoredEvent, others: Sequence[int]) -> None:
+        """Let an event that was not begun hold all of several, which end with this.
+
+        Under its former key, if it has another now, it stays known as it was.
+
+        Raises:
+            AlreadyEnded: One of them is not open any more, or was begun.
+        """
+        ...
+
+    async def amend(self, key: str, event: Event) -> tuple[StoredEvent | None, bool]:
+        """Put an edited message in the place of its former form, if that was not begun.
+
+        Neither is a command: those are never replaced, and never replace.
+
+        Returns:
+            The event with this key as it stood before, if there is one, and whether it was
+            replaced.
+        """
+        ...
+
+    async def add_file(
+        self, chat_id: int, file: ChatFile, data: bytes, pages: Sequence[str]
+    ) -> ChatFile:
+        """Keep a file for a chat under its next number; one of the same turn and `n` is returned.
+
+        The oldest go where a chat has more than 200 files or 256 MiB then.
+        """
+        ...
+
+    async def event_files(self, event_id: int) -> tuple[ChatFile, ...]:
+        """Return the files that came with a turn, in order of `n`."""
+        ...
+
+    async def files(self, chat_id: int) -> tuple[ChatFile, ...]:
+        """Return the files of a chat, oldest first; transcripts are not among them."""
+        ...
+
+    async def file_pages(self, file_id: int, first: int, count: int) -> tuple[str, ...]:
+        """Return pages of a file, counted from 1."""
+        ...
+
+    async def find_in_files(
+        self, chat_id: int, words: str, number: int | None, limit: int
+    ) -> tuple[tuple[int, int, str], ...]:
+        """Return (file number, page, page's text) where all the words stand, case aside."""
+        ...
+
+    async def file_data(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+        """Return the bytes of files by `ChatFile.id`; those that are gone are left out."""
+        ...
+
+    async def remove_file(self, chat_id: int, number: int) -> bool:
+        """Delete a file with its text; false if the chat has none of this number."""
         ...
 
     async def blobs(self, ids: Sequence[int]) -> tuple[bytes, ...]:
@@ -751,6 +881,9 @@ class Renderer(Protocol):
         ...
 
 
+Sound = Literal["transcription", "speech"]
+
+
 class Budget(Protocol):
     """Money, set aside before each paid call."""
 
@@ -764,6 +897,19 @@ class Budget(Protocol):
             BudgetSpent: Not even a short answer fits; nothing was set aside.
             StoreError: Nothing could be set aside.
         """
+        ...
+
+    async def reserve_other(self, kind: Sound, model: str, cost_usd: Decimal, trace: Trace) -> int:
+        """Set aside what a call costs whose price is known before; return the reservation.
+
+        Raises:
+            BudgetSpent: It does not fit; nothing was set aside.
+            StoreError: Nothing could be set aside.
+        """
+        ...
+
+    async def settle(self, reservation: int, usage: Usage) -> None:
+        """Put what such a call really took in the place of what was set aside for it."""
         ...
 
     async def release(self, reservation: int) -> None:

@@ -6,7 +6,8 @@ because it is the whole vocabulary: declarations, and nothing that acts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -52,6 +53,21 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A picture or a PDF that a model looks at itself; its bytes are in the store.
+
+    Attributes:
+        file: Its `ChatFile.id`.
+        mime: One of `image/jpeg`, `image/png`, `image/gif`, `image/webp`, `application/pdf`.
+        tokens: The most that it can take of a model's input.
+    """
+
+    file: int
+    mime: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextPart:
     """A piece of text with the label that says whose words they are."""
 
@@ -59,11 +75,35 @@ class TextPart:
     label: str = OWNER
     quoted: bool = False
     """Said before and only quoted: its words are not those typed in this turn."""
+    media: Media | None = None
+    """What the text names or describes, shown to a model that can look at it."""
+    file: int = 0
+    """`ChatFile.number` of the file that it is about, if it is about one."""
 
 
 Part = TextPart
 
-EventKind = Literal["message", "command", "press", "unsupported", "webhook", "job"]
+EventKind = Literal["message", "command", "press", "edit", "unsupported", "webhook", "job"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enclosure:
+    """A file in a message, still with Telegram; all but `label` is what the sender says of it.
+
+    Attributes:
+        size: In bytes, if it is known.
+        seconds: How long it sounds.
+        label: Of what is said in it: `OWNER` for an own voice note. Pictures and documents are
+            always untrusted, and so is each `name`.
+    """
+
+    kind: Literal["photo", "voice", "audio", "video_note", "document"]
+    file_id: str
+    name: str = ""
+    mime: str = ""
+    size: int | None = None
+    seconds: int = 0
+    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +116,13 @@ class Event:
         command: Name without the slash, for `command`; the words after it are in `parts`. Of a
             `job` its kind.
         press: Id of the pressed button, for `press`; its key is `press:` and Telegram's query id.
+            Of an `edit`, the key of the message that was edited.
         message_id: The message that an answer may reply to; of a press, the one with the button.
         reply_to: The message that this one replies to.
         afresh: Worked without the untrusted content of earlier exchanges.
+        enclosures: Its files; a turn fetches them when it starts.
+        album: Name that messages of one album share.
+        passed_on: A forward without words of its own; a burst of them is one turn.
         hook: The source that posted it, for `webhook`; what it said is in the store alone.
         job, due_at: Of a `job`: which one it is, and for when it was due.
     """
@@ -95,6 +139,9 @@ class Event:
     message_id: int | None = None
     reply_to: int | None = None
     afresh: bool = False
+    enclosures: tuple[Enclosure, ...] = ()
+    album: str = ""
+    passed_on: bool = False
     hook: str = ""
     job: int | None = None
     due_at: datetime | None = None
@@ -244,7 +291,38 @@ class Attachment:
     blob: int
     name: str
     size: int
-    kind: Literal["photo", "document"] = "document"
+    kind: Literal["photo", "document", "voice"] = "document"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatFile:
+    """Something that was sent to a chat and is kept for it; people know it by `number`.
+
+    Attributes:
+        id: Ours alone.
+        number: Counts in each chat from 1; 0 of a transcript, and of a file that is gone.
+        event_id, n: The turn that it came with, and its place among the enclosures there.
+        kind: `voice` keeps no bytes, only the transcript as its one page.
+        pages: How many pages of text there are to be read.
+        sides: Width and height of a picture.
+        leaves: How many pages a PDF has, read or not.
+        note: Why it cannot be read or shown, if it cannot; made by code.
+    """
+
+    id: int = 0
+    number: int = 0
+    event_id: int
+    n: int
+    kind: Literal["picture", "pdf", "text", "voice", "other"]
+    name: str
+    mime: str
+    size: int
+    pages: int = 0
+    sides: tuple[int, int] = (0, 0)
+    leaves: int = 0
+    note: str = ""
+    label: str
+    at: datetime
 
 
 # --- messages with a model --------------------------------------------------------------------
@@ -405,6 +483,7 @@ class ModelRequest:
 
     Attributes:
         search: The provider itself may search the web, once; then `tools` is empty.
+        files: The bytes of `Media` in the messages, by its `file`; what is missing is not shown.
     """
 
     model: ModelRef
@@ -413,7 +492,15 @@ class ModelRequest:
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int = 8192
     search: bool = False
+    files: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     trace: Trace = Trace()
+
+    def shown(self) -> Iterator[Media]:
+        """Yield what the model is shown, as often as it is."""
+        for message in self.messages:
+            for part in message.parts if isinstance(message, UserMessage) else ():
+                if part.media is not None and self.files.get(part.media.file):
+                    yield part.media
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
