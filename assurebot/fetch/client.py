@@ -34,7 +34,9 @@ _HEADERS = {
     "Accept-Encoding": "gzip",
 }
 _TEXT = re.compile(r"text/|application/([\w.-]+\+)?(json|xml|yaml|javascript|x-ndjson|x-yaml|toml)")
-_TEXT_PROGRAM = Path(__file__).with_name("text.py")
+_TEXT_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from assurebot.fetch.text import main; main()"
+)
 _TEXT_SECONDS = 5.0
 _LIMITS = FetchLimits()
 _LOOKUPS = 16
@@ -224,7 +226,7 @@ async def _body(response: aiohttp.ClientResponse, cap: int) -> bytes:
 
 async def _made_text(data: bytes) -> dict[str, Any]:
     """Let the text program work, for a limited time and with an empty environment."""
-    command = (sys.executable, "-I", str(_TEXT_PROGRAM))
+    command = (sys.executable, "-I", "-c", _TEXT_PROGRAM, str(Path(__file__).parents[2]))
     try:
         child = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
