@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
-from urllib.parse import urlsplit
 
 from assurebot.guard.rules import Rules
 from assurebot.guard.tasks import job_of, ordered
 from assurebot.ports import Tool
+from assurebot.providers.account import speaks_responses
 from assurebot.providers.pricing import Prices
 from assurebot.server.signatures import check_secret
 from assurebot.settings import Settings
@@ -20,6 +20,7 @@ from assurebot.variables import DEFAULT_MODELS
 
 TOOLS = frozenset(
     {"recall", "run_code", "fetch_url", "web_search", "remember", "forget", "schedule"}
+    | {"read_document"}
 )
 """What is shipped; the policy may name these even where they are switched off."""
 
@@ -91,9 +92,9 @@ def unpriced(ref: ModelRef, settings: Settings) -> str:
     return f"nobody knows the price of {ref}; {fix}"
 
 
-def speaks_responses(base_url: str | None) -> bool:
-    """Tell which wire to use: own servers imitate Chat Completions, most speak nothing else."""
-    return base_url is None or urlsplit(base_url).hostname == "api.openai.com"
+def takes_pdf(ref: ModelRef, settings: Settings) -> bool:
+    """Tell whether a PDF can be shown to a model; else it needs the text."""
+    return ref.provider == "anthropic" or speaks_responses(settings.openai_base_url)
 
 
 def hook_problems(settings: Settings) -> list[str]:

@@ -180,6 +180,24 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
         "`in,out` in USD per million tokens, for the provider of `AI_MODEL`; `0,0` for own servers",
         shown="from genai-prices",
     )
+    transcribe_model: ModelName | None = _setting(
+        "Model that writes down voice messages and audio; at an own server it must be named",
+        shown="gpt-transcribe at OpenAI",
+    )
+    transcribe_base_url: Url | None = _setting(
+        "Another server for that, with its `/v1`", shown="as for `OPENAI_API_KEY`", show=False
+    )
+    transcribe_api_key: ApiKey | None = _setting(
+        "Key for that server; without one, for OpenAI itself instead of `OPENAI_API_KEY`"
+    )
+    transcribe_price: Usd | None = _setting(
+        "USD for an hour of audio; `0` for an own server", shown="OpenAI's"
+    )
+    speech_model: ModelName | None = _setting(
+        "Model that speaks answers, asked with `OPENAI_API_KEY`; at an own server it must be named",
+        shown="tts-1 at OpenAI",
+    )
+    speech_price: Usd | None = _setting("USD for a million spoken characters", shown="OpenAI's")
     system_prompt_extra: str = _setting("The operator's own words to the model", "")
     max_turns: Annotated[int, whole(1, 100)] = _setting("Turns at one time", 8)
     max_steps: Annotated[int, whole(1, 200)] = _setting("Model and tool calls in one turn", 20)
@@ -279,6 +297,13 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
             return None
         return model_ref(self.ai_fallback_model, (self.model.provider, *self._providers()))
 
+    @property
+    def offered_models(self) -> tuple[ModelRef, ...]:
+        """What may be chosen without typing: both models, and the other provider's default."""
+        others = (name for name in self._providers() if name != self.model.provider)
+        defaults = (model_ref(None, (name,)) for name in others)
+        return tuple(dict.fromkeys(filter(None, (self.model, self.fallback, *defaults))))
+
     def named_model(self, text: str) -> ModelRef:
         """Read `model` or `provider:model` as in `AI_MODEL`.
 
@@ -301,7 +326,8 @@ class Settings(AuditSettings, SandboxSettings, BotSettings):
             f"WEBHOOK_SECRET_{source.upper()}": secret.get_secret_value()
             for source, secret in self.webhook_secrets.items()
         }
-        urls = ("telegram_api_url", "anthropic_base_url", "openai_base_url")
+        services = ("telegram_api", "anthropic_base", "openai_base", "transcribe_base")
+        urls = [f"{service}_url" for service in services]
         inside = {name.upper(): url_secret(getattr(self, name) or "") for name in urls}
         return held | {name: secret for name, secret in inside.items() if secret}
 

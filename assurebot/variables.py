@@ -34,7 +34,7 @@ CLOSED_PREFIXES = (
 )
 """An unknown name with one of these stops the start: a typo in it would open a door unseen."""
 
-WATCHED_PREFIXES = ("TELEGRAM_", "OPENAI_", "ANTHROPIC_", "DATABASE_", "AI_")
+WATCHED_PREFIXES = ("TELEGRAM_", "OPENAI_", "ANTHROPIC_", "DATABASE_", "AI_", "SPEECH_")
 """Names with one of these may belong to other programs: only a near miss gives a warning."""
 
 NEAR = 2
@@ -215,9 +215,8 @@ def unknown(
         closed = next((prefix for prefix in CLOSED_PREFIXES if name.startswith(prefix)), None)
         if closed is not None:
             alike = [other for other in known if other.startswith(closed)]
-            near = get_close_matches(name, alike, n=1, cutoff=0.0)
-            hint = f"is {near[0]} meant?" if near else f"none begins with {closed}; remove it"
-            problems.append(f"{name} is no setting of this version: {hint}")
+            (near,) = get_close_matches(name, alike, n=1, cutoff=0.0)
+            problems.append(f"{name} is no setting of this version: is {near} meant?")
         elif name.startswith(WATCHED_PREFIXES):
             nearest = min(known, key=partial(_edits, name))
             if _edits(name, nearest) <= NEAR:

@@ -36,7 +36,8 @@ def input_bound(request: ModelRequest) -> int:
         texts += ("", *_texts(message, request.model.provider))
     sent = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     found = SEARCH_INPUT_TOKENS if request.search else 0
-    return REQUEST_TOKENS + ITEM_TOKENS * len(texts) + sent + found
+    shown = sum(ITEM_TOKENS + media.tokens for media in request.shown())
+    return REQUEST_TOKENS + ITEM_TOKENS * len(texts) + sent + found + shown
 
 
 def _texts(message: Message, provider: str) -> Iterator[str]:

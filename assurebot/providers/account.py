@@ -6,16 +6,28 @@ import asyncio
 import gc
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from operator import attrgetter
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from urllib.parse import urlsplit
 
-from assurebot.errors import ProviderUnavailable
+from assurebot.errors import ProviderGarbled, ProviderUnavailable
 from assurebot.providers.failures import translated
 
 CONNECT_SECONDS = 5.0
 
+
+def speaks_responses(base_url: str | None) -> bool:
+    """Tell which wire to use: own servers imitate Chat Completions, most speak nothing else."""
+    return base_url is None or urlsplit(base_url).hostname == "api.openai.com"
+
+
+MAX_ANSWER_BYTES = 8 << 20
+"""More than a transcript of a day, or than half an hour of speech, can have."""
+
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class Options(TypedDict, total=False):
@@ -89,19 +101,43 @@ class Account(ABC):
             ProviderError: Any of the three; what `take` cannot read is garbled too.
         """
         await self.warm()
-        opened = False
+        opened = asyncio.Event()
+        async with self._asking(opened):
+            stream = await attrgetter(resource)(self._client).create(**body, stream=True)
+            opened.set()
+            async with stream:
+                async for event in stream:
+                    take(event.to_dict(mode="json", warnings=False))
+
+    async def fetch(self, resource: str, body: Json, read: Callable[[bytes], T]) -> T:
+        """Send a request and return what `read` makes of the whole answer.
+
+        Raises:
+            ProviderError: Any of the three; what `read` cannot read or is too large is garbled.
+        """
+        await self.warm()
+        opened, answer = asyncio.Event(), bytearray()
+        async with self._asking(opened):
+            raw = attrgetter(resource)(self._client).with_streaming_response
+            async with raw.create(**body) as response:
+                opened.set()
+                async for piece in response.iter_bytes():
+                    answer += piece
+                    if len(answer) > MAX_ANSWER_BYTES:
+                        raise ProviderGarbled(f"{self.name}: the answer is too large")
+            return read(bytes(answer))
+
+    @asynccontextmanager
+    async def _asking(self, opened: asyncio.Event) -> AsyncIterator[None]:
+        """Limit and translate what is asked; `opened` is set once an answer has begun."""
         try:
             async with asyncio.timeout(self._answer_seconds):
-                stream = await attrgetter(resource)(self._client).create(**body, stream=True)
-                opened = True
-                async with stream:
-                    async for event in stream:
-                        take(event.to_dict(mode="json", warnings=False))
+                yield
         except TimeoutError:
             late = f"{self.name}: no complete answer in time"
             raise ProviderUnavailable(late, begun=True) from None
         except Exception as error:
-            known = translated(self.name, error, opened=opened)
+            known = translated(self.name, error, opened=opened.is_set())
             if known is None:
                 raise
             raise known from error

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 from assurebot.errors import ProviderGarbled
 from assurebot.ports import OnText
@@ -19,6 +23,7 @@ from assurebot.values import (
     NativeContent,
     Source,
     StopReason,
+    TextPart,
     ToolCall,
     ToolSpec,
     Usage,
@@ -47,6 +52,8 @@ STOPS: dict[str, StopReason] = {
 
 CHARS_PER_TOKEN = 3
 """A careful guess for servers that do not report their use."""
+
+Files = Mapping[int, bytes]
 
 
 class Answer(ABC):
@@ -144,25 +151,36 @@ class StreamingProvider(ABC):
 
     async def ask(self, request: ModelRequest, on_text: OnText) -> ModelReply:
         """Ask once; see the port for the contract."""
-        answer, body = self.answer(on_text), self.body(request)
+        answer = self.answer(on_text)
+        # Many bytes in base64 take their time.
+        body = await asyncio.to_thread(self.body, request) if request.files else self.body(request)
         await self._account.drive(self.resource, body, answer.take)
         stop, message = answer.finish(self._account.name)
         if not request.search and (answer.found or answer.searches):
             # These are a stranger's words, which would go by as the model's own.
             raise ProviderGarbled(f"{self._account.name}: a search that was not asked for")
         model = ModelRef(provider=self._account.name, name=answer.model or request.model.name)
-        tokens = answer.tokens or _guessed(body, message)
+        tokens = answer.tokens or self._guessed(request, message)
         cost = await self._prices.cost(model, tokens, asked=request.model)
         cost += answer.searches * SEARCH_FEE_USD
         usage = Usage(input_tokens=tokens.input, output_tokens=tokens.output, cost_usd=cost)
         sources = tuple(Source(url=url, title=title) for url, title in answer.found.items())
         return ModelReply(message=message, stop=stop, model=model, usage=usage, sources=sources)
 
+    def _guessed(self, request: ModelRequest, message: AssistantMessage) -> Tokens:
+        asked = len(json.dumps(self.body(replace(request, files={})))) // CHARS_PER_TOKEN
+        seen = sum(media.tokens for media in request.shown())
+        said = len(message.text) + sum(len(call.arguments) for call in message.calls)
+        return Tokens(input=asked + seen + 1, output=said // CHARS_PER_TOKEN + 1)
 
-def _guessed(body: Json, message: AssistantMessage) -> Tokens:
-    asked = len(json.dumps(body))
-    said = len(message.text) + sum(len(call.arguments) for call in message.calls)
-    return Tokens(input=asked // CHARS_PER_TOKEN + 1, output=said // CHARS_PER_TOKEN + 1)
+
+def encoded(part: TextPart, files: Files) -> tuple[Literal["", "image", "pdf"], str, str]:
+    """Return what a part shows: its kind, its MIME type, and in base64; all '' if there is none."""
+    if part.media is None or not (data := files.get(part.media.file)):
+        return "", "", ""
+    mime = part.media.mime
+    kind: Literal["image", "pdf"] = "pdf" if mime == "application/pdf" else "image"
+    return kind, mime, base64.b64encode(data).decode()
 
 
 def described(tool: ToolSpec, schema: str = "parameters") -> Json:

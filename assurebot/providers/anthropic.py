@@ -9,17 +9,19 @@ since it takes a call that the token limit cut for a whole one.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any, Unpack
 
 from assurebot.ports import OnText
 from assurebot.providers.account import Account, Json, Options
-from assurebot.providers.answer import Answer, StreamingProvider, as_object, described
+from assurebot.providers.answer import Answer, StreamingProvider, as_object, described, encoded
 from assurebot.providers.pricing import Prices, Tokens
 from assurebot.values import (
     AssistantMessage,
     Message,
     ModelRequest,
     NativeContent,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -124,10 +126,11 @@ class AnthropicProvider(StreamingProvider):
 
     def body(self, request: ModelRequest) -> Json:
         """See `StreamingProvider`."""
+        files = request.files
         body: Json = {
             "model": request.model.name,
             "max_tokens": request.max_output_tokens,
-            "messages": [m for m in map(_message, request.messages) if m["content"]],
+            "messages": [m for said in request.messages if (m := _message(said, files))["content"]],
             "cache_control": {"type": "ephemeral"},
         }
         if request.system:
@@ -139,16 +142,24 @@ class AnthropicProvider(StreamingProvider):
         return body
 
 
-def _message(message: Message) -> Json:
+def _message(message: Message, files: Mapping[int, bytes]) -> Json:
     # The API refuses text blocks without a visible character.
-    blocks = [b for b in _blocks(message) if b["type"] != "text" or b["text"].strip()]
+    blocks = [b for b in _blocks(message, files) if b["type"] != "text" or b["text"].strip()]
     return {"role": "user" if message.role == "tool" else message.role, "content": blocks}
 
 
-def _blocks(message: Message) -> list[Json]:
+def _shown(part: TextPart, files: Mapping[int, bytes]) -> Iterator[Json]:
+    yield {"type": "text", "text": part.text}
+    kind, mime, data = encoded(part, files)
+    if kind:
+        source = {"type": "base64", "media_type": mime, "data": data}
+        yield {"type": "document" if kind == "pdf" else "image", "source": source}
+
+
+def _blocks(message: Message, files: Mapping[int, bytes]) -> list[Json]:
     match message:
         case UserMessage():
-            return [{"type": "text", "text": part.text} for part in message.parts]
+            return [block for part in message.parts for block in _shown(part, files)]
         case AssistantMessage(native=NativeContent(provider="anthropic", content=content)):
             blocks: list[Json] = json.loads(content)
             return blocks

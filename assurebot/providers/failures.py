@@ -41,7 +41,7 @@ FIRST_BAD = 300
 FIRST_SERVER_ERROR = 500
 PASSING = frozenset({408, 409, 429})
 
-UNREADABLE = (AttributeError, KeyError, IndexError, TypeError, ValueError)
+UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading an answer of a wrong shape raises."""
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 
 from assurebot.providers.account import Json
-from assurebot.providers.answer import Answer, StreamingProvider, described
+from assurebot.providers.answer import Answer, StreamingProvider, described, encoded
 from assurebot.providers.failures import reported
 from assurebot.providers.openai_account import tokens_of
 from assurebot.values import (
@@ -18,6 +19,7 @@ from assurebot.values import (
     Message,
     ModelRequest,
     NativeContent,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -91,7 +93,9 @@ class OpenAIProvider(StreamingProvider):
         """See `StreamingProvider`."""
         body: Json = {
             "model": request.model.name,
-            "input": [item for message in request.messages for item in _items(message)],
+            "input": [
+                item for message in request.messages for item in _items(message, request.files)
+            ],
             "max_output_tokens": request.max_output_tokens,
             "store": False,
             "include": ["reasoning.encrypted_content"],
@@ -110,12 +114,22 @@ class OpenAIProvider(StreamingProvider):
         return body
 
 
-def _items(message: Message) -> list[Json]:
+def _shown(part: TextPart, files: Mapping[int, bytes]) -> Iterator[Json]:
+    if part.text:
+        yield {"type": "input_text", "text": part.text}
+    kind, mime, data = encoded(part, files)
+    url = f"data:{mime};base64,{data}"
+    if kind == "pdf":
+        # Its own name is a stranger's text, and stands in the frame.
+        yield {"type": "input_file", "filename": "document.pdf", "file_data": url}
+    elif kind:
+        yield {"type": "input_image", "detail": "auto", "image_url": url}
+
+
+def _items(message: Message, files: Mapping[int, bytes]) -> list[Json]:
     match message:
         case UserMessage():
-            parts = [
-                {"type": "input_text", "text": part.text} for part in message.parts if part.text
-            ]
+            parts = [item for part in message.parts for item in _shown(part, files)]
             return [{"role": "user", "content": parts}] if parts else []
         case AssistantMessage(native=NativeContent(provider="openai", content=content)):
             items: list[Json] = json.loads(content)

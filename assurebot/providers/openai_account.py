@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from assurebot.providers.account import Account, Json
@@ -9,16 +10,21 @@ from assurebot.providers.pricing import Tokens
 
 
 class OpenAIAccount(Account):
-    """See `Account`; `base_url` is given with its `/v1`."""
+    """See `Account`; `base_url` is given with its `/v1`.
+
+    Attributes:
+        resources: What will be used of the SDK.
+    """
 
     name = "openai"
     url = "https://api.openai.com/v1"
+    resources: tuple[str, ...] = ("responses", "chat.completions")
 
     def connect(self, sdk: Any, **options: Any) -> Any:
         """See `Account`; the account is the key's, whatever the environment says."""
         client = sdk.AsyncOpenAI(**options)
         client.organization = client.project = None
-        _ = client.responses, client.chat.completions
+        _ = attrgetter(*self.resources)(client)
         return client
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from assurebot.errors import ProviderRejected
 from assurebot.ports import OnText
 from assurebot.providers.account import Json
-from assurebot.providers.answer import Answer, StreamingProvider, as_object, described
+from assurebot.providers.answer import Answer, StreamingProvider, as_object, described, encoded
 from assurebot.providers.openai_account import tokens_of
 from assurebot.values import (
     AssistantMessage,
     Message,
     ModelRequest,
+    TextPart,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -66,7 +68,7 @@ class OpenAIChatProvider(StreamingProvider):
         if request.search:
             raise ProviderRejected("this server has no web search")
         system = [{"role": "system", "content": request.system}] if request.system else []
-        said = [item for message in request.messages for item in _items(message)]
+        said = [item for message in request.messages for item in _items(message, request.files)]
         body: Json = {
             "model": request.model.name,
             "messages": system + said,
@@ -81,11 +83,22 @@ class OpenAIChatProvider(StreamingProvider):
         return body
 
 
-def _items(message: Message) -> list[Json]:
+def _shown(part: TextPart, files: Mapping[int, bytes]) -> Iterator[Json]:
+    if part.text:
+        yield {"type": "text", "text": part.text}
+    kind, mime, data = encoded(part, files)
+    if kind == "image":  # hardly one of these servers takes a PDF
+        yield {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{data}"}}
+
+
+def _items(message: Message, files: Mapping[int, bytes]) -> list[Json]:
     match message:
         case UserMessage():
+            parts = [item for part in message.parts for item in _shown(part, files)]
+            if any(item["type"] != "text" for item in parts):
+                return [{"role": "user", "content": parts}]
             # One string: not all of these servers take a list of parts.
-            text = "\n\n".join(part.text for part in message.parts if part.text)
+            text = "\n\n".join(item["text"] for item in parts)
             return [{"role": "user", "content": text}] if text else []
         case AssistantMessage():
             said: Json = {"role": "assistant", "content": message.text}

@@ -14,6 +14,15 @@ from assurebot.values import ModelRef
 
 MILLION = Decimal(1_000_000)
 
+AUDIO_USD = {
+    "transcribe": (3600, {"gpt-transcribe": Decimal("0.27"), "whisper-1": Decimal("0.36")}),
+    "speech": (1_000_000, {"tts-1": Decimal(15), "tts-1-hd": Decimal(30)}),
+}
+"""For so many seconds or characters, by model (the table of genai-prices 0.2.3).
+
+Other models that speak are paid by tokens of sound, which nobody knows before.
+"""
+
 DEAREST = (Decimal(150), Decimal(600))
 """For an answer of a model that nobody knows: the dearest in the table of 0.2.3, never 0."""
 

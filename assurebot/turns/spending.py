@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 import structlog
 
 from assurebot.errors import AuditError, BudgetSpent, StoreError
 from assurebot.guard.budget import input_bound, shrunk
-from assurebot.ports import AuditLog, Cap, Charge, Clock, Store
+from assurebot.ports import AuditLog, Cap, Charge, Clock, Sound, Store
 from assurebot.values import (
     SEARCH_FEE_USD,
     WEBHOOKS,
@@ -31,7 +32,7 @@ TRIES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """Implements `ports.Budget` for calls of models; its days are those of UTC.
+    """Implements `ports.Budget`; its days are those of UTC.
 
     Attributes:
         store: Keeps what is set aside and spent, over restarts.
@@ -58,12 +59,15 @@ class Spending:
         now, bound, tried = self.clock.now(), input_bound(request), request
         caps = self._caps(now, request.trace)
         met, cost = caps[0], await self._price(request, bound)
+        model = str(request.model)
         for _ in range(TRIES):
             # What costs nothing is never refused, not even after an overdraft.
-            reserved = await self.store.reserve(_charge(tried, now, cost), caps if cost else ())
+            charge = _charge("search" if request.search else "model", model, tried.trace, now, cost)
+            reserved = await self.store.reserve(charge, caps if cost else ())
             if reserved.id is not None:
                 if tried is not request:
-                    await self._tell_shrunk(reserved.id, self._met(met, tried, "shrunk", cost, now))
+                    line = _line(model, tried.trace, "reserve", "shrunk", cost)
+                    await self._tell_shrunk(reserved.id, self._met(met, line, now))
                 return reserved.id, tried
             met = reserved.cap or met
             output = shrunk(
@@ -76,17 +80,34 @@ class Spending:
                 break
             tried = replace(tried, max_output_tokens=output)
             cost = await self._price(tried, bound)
-        await self._met(met, tried, "refused", cost, now)
+        await self._met(met, _line(model, tried.trace, "reserve", "refused", cost), now)
         raise BudgetSpent(_words(met))
+
+    async def reserve_other(self, kind: Sound, model: str, cost_usd: Decimal, trace: Trace) -> int:
+        """See `Budget.reserve_other`."""
+        now = self.clock.now()
+        charge = _charge(kind, model, trace, now, cost_usd)
+        caps = self._caps(now, trace)
+        reserved = await self.store.reserve(charge, caps if cost_usd else ())
+        if reserved.id is None:
+            met = reserved.cap or caps[0]
+            await self._met(met, _line(model, trace, "reserve", "refused", cost_usd), now)
+            raise BudgetSpent(_words(met))
+        return reserved.id
+
+    async def settle(self, reservation: int, usage: Usage) -> None:
+        """See `Budget.settle`."""
+        with suppress(StoreError):  # it then counts at its most, and the answer is not lost
+            await self.store.settle(reservation, usage)
 
     async def release(self, reservation: int) -> None:
         """See `Budget.release`."""
-        await self._settle(reservation, Usage())
+        await self.settle(reservation, Usage())
 
     async def settled(self, reservation: int, request: ModelRequest, usage: Usage) -> None:
         """See `Budget.settled`."""
         if request.search:
-            await self._settle(reservation, usage)
+            await self.settle(reservation, usage)
         most = await self._price(request, input_bound(request))
         if usage.cost_usd > most:
             await _afterwards(self._overdrawn(request, usage.cost_usd, most))
@@ -106,16 +127,15 @@ class Spending:
             caps.append(Cap(limit_usd=self.job_usd, since=today, job=whom.job))
         return tuple(caps)
 
-    async def _met(
-        self, cap: Cap, request: ModelRequest, result: str, cost: Decimal, now: datetime
-    ) -> None:
-        await self.audit.record(_line(request, "reserve", result, cost))
+    async def _met(self, cap: Cap, line: AuditEntry, now: datetime) -> None:
+        await self.audit.record(line)
+        result = line.result
         all_met, one_met = (
             ("are near", "is near") if result == "shrunk" else ("have met", "has met")
         )
         who = f"All together {all_met}" if cap.user is None else f"User {cap.user} {one_met}"
         who = who if cap.user != WEBHOOKS else f"Webhooks together {all_met}"
-        who = who if cap.job is None else f"A task of user {request.trace.user} {one_met}"
+        who = who if cap.job is None else f"A task of user {line.trace.user} {one_met}"
         shorter = " Until then answers may be cut shorter." if result == "shrunk" else ""
         once = f"budget:{result}:{cap.user}:{now.date()}" + (f":job {cap.job}" if cap.job else "")
         await self.tell(f"💸 {who} {_words(cap)}.{shorter}", once)
@@ -128,14 +148,11 @@ class Spending:
             raise
 
     async def _overdrawn(self, request: ModelRequest, cost: Decimal, most: Decimal) -> None:
-        await self.audit.record(_line(request, "settle", "overdraft", cost))
-        text = f"💸 A call of {request.model} cost ${cost:.4f}; at most ${most:.4f}"
-        once = f"overdraft:{request.model}:{self.clock.now().date()}"
+        model = str(request.model)
+        await self.audit.record(_line(model, request.trace, "settle", "overdraft", cost))
+        text = f"💸 A call of {model} cost ${cost:.4f}; at most ${most:.4f}"
+        once = f"overdraft:{model}:{self.clock.now().date()}"
         await self.tell(f"{text} had been set aside for it.", once)
-
-    async def _settle(self, reservation: int, usage: Usage) -> None:
-        with suppress(StoreError):  # it then counts at its most, and the answer is not lost
-            await self.store.settle(reservation, usage)
 
 
 async def _afterwards(notice: Awaitable[None]) -> None:
@@ -157,24 +174,19 @@ def _words(cap: Cap) -> str:
     return f"the budget of ${cap.limit_usd} a day for {whom} ({variable}); {lifts}"
 
 
-def _charge(request: ModelRequest, now: datetime, cost: Decimal) -> Charge:
-    return Charge(
-        at=now,
-        turn=request.trace.turn,
-        user=request.trace.user,
-        job=request.trace.job,
-        kind="search" if request.search else "model",
-        model=str(request.model),
-        cost_usd=cost,
-    )
+def _charge(
+    kind: Sound | Literal["model", "search"], model: str, whom: Trace, now: datetime, cost: Decimal
+) -> Charge:
+    charge = Charge(at=now, turn=whom.turn, user=whom.user, kind=kind, model=model, cost_usd=cost)
+    return replace(charge, job=whom.job)
 
 
-def _line(request: ModelRequest, action: str, result: str, cost: Decimal) -> AuditEntry:
+def _line(model: str, trace: Trace, action: str, result: str, cost: Decimal) -> AuditEntry:
     return AuditEntry(
         type="budget",
         action=action,
         result=result,
-        target=str(request.model),
+        target=model,
         cost_usd=str(cost),
-        trace=request.trace,
+        trace=trace,
     )

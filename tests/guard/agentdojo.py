@@ -8,7 +8,7 @@ too, and goes on whatever it is told. People approve all that the user's task ne
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,6 +179,10 @@ class _Still:
         return NOW
 
 
+async def _no_files(_ids: Sequence[int]) -> dict[int, bytes]:
+    return {}
+
+
 async def play(suite: Suite, user: Task, injection: Task | None, gate: Gate) -> Played:
     """Replay one pair to its end; without an injection, the user's task alone."""
     played = Played()
@@ -195,6 +199,7 @@ async def play(suite: Suite, user: Task, injection: Task | None, gate: Gate) -> 
         clock=_Still(),
         redact=str,
         limits=Limits(steps=100),
+        load=_no_files,
     )
     event = Event(
         source="telegram",
@@ -207,7 +212,7 @@ async def play(suite: Suite, user: Task, injection: Task | None, gate: Gate) -> 
     )
     turn = Turn(id=1, event=event, model=MODEL, past=(), steps=(), trace=Trace())
     journal = ListJournal()
-    while isinstance(end := await agent.run(turn, journal, _unheard), Asleep):
+    while isinstance(end := await agent.run(turn, journal, _unheard, _undone), Asleep):
         for ask in end.asks:
             played.asked[who(ask.n)].append(ask.call.name)
         decided = tuple(_pressed(ask, approve=who(ask.n) == "user") for ask in end.asks)
@@ -237,3 +242,7 @@ def _pressed(ask: Ask, *, approve: bool) -> Approval:
 
 def _unheard(text: str, *, links: Links) -> None:
     del text, links
+
+
+def _undone(name: str) -> None:
+    del name

@@ -28,6 +28,7 @@ from assurebot.providers.openai_chat import OpenAIChatProvider
 from assurebot.providers.pricing import Prices
 from assurebot.values import (
     AssistantMessage,
+    Media,
     Message,
     ModelRef,
     ModelRequest,
@@ -59,10 +60,11 @@ OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=3)
 COMPACT = OBJECTS.map(lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 CALLS = st.builds(ToolCall, id=TEXTS, name=TEXTS, arguments=COMPACT | TEXTS)
 LABELS = st.just("owner")
+PARTS = st.builds(TextPart, text=TEXTS, label=LABELS, media=st.none())
 MESSAGES = st.lists(
     st.builds(
         UserMessage,
-        parts=st.lists(st.builds(TextPart, text=TEXTS, label=LABELS), max_size=3).map(tuple),
+        parts=st.lists(PARTS, max_size=3).map(tuple),
         role=st.just("user"),
     )
     | st.builds(
@@ -138,6 +140,22 @@ def test_own_form_counts_where_it_is_sent(model: ModelRef, sent: int) -> None:
     native = NativeContent(provider="anthropic", content="n" * 100)
     asked = request(AssistantMessage(text="plain", native=native), model=model)
     assert input_bound(asked) == REQUEST_TOKENS + 3 * ITEM_TOKENS + sent
+
+
+def test_what_is_shown_adds_its_tokens() -> None:
+    """As often as it is shown, and only if its bytes are there; they do not count by themselves."""
+    picture = Media(file=1, mime="image/png", tokens=1600)
+    pdf = Media(file=2, mime="application/pdf", tokens=9000)
+    parts = (TextPart(text="a", media=picture), TextPart(text="b", media=pdf))
+    asked = request(UserMessage(parts=parts), UserMessage(parts=parts[:1]))
+    plain = input_bound(asked)
+    assert plain == REQUEST_TOKENS + 6 * ITEM_TOKENS + 3
+    for files, shown, tokens in (
+        ({1: b"x" * 5000, 2: b"y"}, 3, 2 * 1600 + 9000),
+        ({1: b"x", 3: b"z"}, 2, 2 * 1600),
+        ({1: b"", 2: b"y"}, 1, 9000),
+    ):
+        assert input_bound(replace(asked, files=files)) == plain + shown * ITEM_TOKENS + tokens
 
 
 def test_search_adds_what_it_may_find() -> None:

@@ -100,7 +100,7 @@ TOKENISH = st.text(
 A_SECRET = (PRINTABLE | TOKENISH).filter(lambda value: len(value.strip()) == len(value))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     secret=A_SECRET,
     encoding=st.sampled_from(sorted(ENCODINGS)),
@@ -117,7 +117,7 @@ def test_no_secret_survives_in_any_surroundings(
     assert "[redacted:KEY]" in result
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(secret=A_SECRET, data=st.data())
 def test_no_secret_survives_a_line_break(secret: str, data: st.DataObject) -> None:
     """A raw secret is found with a line break at any place."""
@@ -126,7 +126,7 @@ def test_no_secret_survives_a_line_break(secret: str, data: st.DataObject) -> No
     assert Redactor({"KEY": secret})(f"<{secret[:at]}{gap}{secret[at:]}>") == "<[redacted:KEY]>"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text()
     | st.lists(st.sampled_from(["1234", "AAH-", "%31", "\\", "\n", "&#", TOKEN[:20]])).map("".join)
@@ -139,7 +139,7 @@ def test_text_without_a_secret_is_never_changed(text: str) -> None:
 FOREIGN = st.text(st.sampled_from("\u0430\u0431\u0432 \u0433.\n"), max_size=400)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(["TELEGRAM_BOT_TOKEN", "WEBHOOK_SECRET"]),
     encoding=st.sampled_from(sorted(ENCODINGS)),

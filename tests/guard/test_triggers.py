@@ -5,7 +5,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assurebot.guard.triggers import REMIND_EXAMPLES, Trigger, parsed, remind
@@ -174,7 +174,6 @@ ANYTHING = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     CRONS | ANYTHING | st.text(max_size=30),
     st.sampled_from(["UTC", BERLIN, "Australia/Lord_Howe", "Asia/Beirut"]),

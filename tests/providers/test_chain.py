@@ -20,6 +20,7 @@ from assurebot.errors import (
     ProviderRejected,
     ProviderUnavailable,
 )
+from assurebot.providers.attempts import Attempts
 from assurebot.providers.chain import ModelChain
 from assurebot.values import AuditEntry, ModelRef, ModelRequest, Trace, Usage
 from tests.doubles import ListAudit
@@ -57,6 +58,14 @@ class ListBudget:
         self.states.append("held")
         return len(self.states), replace(request, max_output_tokens=self._output_tokens)
 
+    async def reserve_other(self, kind: str, model: str, cost_usd: Decimal, trace: Trace) -> int:
+        """Set nothing aside: no sound is asked about here."""
+        raise NotImplementedError
+
+    async def settle(self, reservation: int, usage: Usage) -> None:
+        """Settle nothing."""
+        raise NotImplementedError
+
     async def release(self, reservation: int) -> None:
         """Note that it was given back."""
         self.states[reservation - 1] = "released"
@@ -82,14 +91,17 @@ async def chain(
         provider("anthropic", server.url, warm=True, read_seconds=read_seconds) as anthropic,
         provider("responses", server.url, warm=True, read_seconds=read_seconds) as openai,
     ):
-        made = ModelChain(
-            {"anthropic": anthropic, "openai": openai},
+        attempts = Attempts(
             budget=budget or ListBudget(),
             audit=audit,
             redact=lambda text: text.replace("anthropic", "[gone]"),
-            fallback=fallback,
             patience_seconds=patience_seconds,
             pause_seconds=(0.02, 0.05),
+        )
+        made = ModelChain(
+            providers={"anthropic": anthropic, "openai": openai},
+            attempts=attempts,
+            fallback=fallback,
         )
         yield made
         await made.aclose()
@@ -291,7 +303,8 @@ async def test_refusing_fallback_is_not_asked_again() -> None:
 async def test_no_account_is_a_refusal_without_an_attempt() -> None:
     """A provider that is not configured is neither asked, paid for, nor audited as asked."""
     audit, budget = ListAudit(), ListBudget()
-    model = ModelChain({}, budget=budget, audit=audit, redact=str)
+    attempts = Attempts(budget=budget, audit=audit, redact=str)
+    model = ModelChain(providers={}, attempts=attempts)
     with pytest.raises(ProviderRejected, match="no account for anthropic"):
         await model.ask(ASKED, ignore)
     await model.aclose()
@@ -353,6 +366,27 @@ async def test_result_is_recorded_though_cancelled_meanwhile() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert (results(audit), pairs(audit)) == (["ok"], [1])
+
+
+class RacingAudit(ListAudit):
+    """Has a task cancelled just as a result is recorded."""
+
+    task: asyncio.Task[object]
+
+    async def record(self, entry: AuditEntry) -> int:
+        """Keep an entry."""
+        if entry.phase == "result":
+            asyncio.get_running_loop().call_soon(self.task.cancel)
+        return await super().record(entry)
+
+
+async def test_a_cancel_is_not_lost_while_a_result_is_recorded() -> None:
+    """A stop that comes as the result is there still stops: the turn asks for nothing more."""
+    audit = RacingAudit()
+    async with ModelServer(always(GOOD)) as server, chain(server, audit) as model:
+        audit.task = asyncio.create_task(model.ask(ASKED, ignore))
+        await asyncio.wait({audit.task})
+    assert (audit.task.cancelled(), results(audit)) == (True, ["ok"])
 
 
 async def test_cancelling_wins_over_a_broken_audit() -> None:

@@ -16,6 +16,7 @@ import pytest
 from assurebot.errors import BudgetSpent, ProviderGarbled, ProviderRejected, StoreError
 from assurebot.guard.budget import MIN_OUTPUT_TOKENS, input_bound
 from assurebot.ports import OnText, UsageRow
+from assurebot.providers.attempts import Attempts
 from assurebot.providers.chain import ModelChain
 from assurebot.providers.pricing import Prices
 from assurebot.store.database import SqlStore
@@ -102,8 +103,8 @@ class World:
 
     def chain_of(self, model: ScriptedProvider) -> ModelChain:
         """Make a chain over a model."""
-        budget = self.spending()
-        return ModelChain({"anthropic": model}, budget=budget, audit=self.audit, redact=str)
+        attempts = Attempts(budget=self.spending(), audit=self.audit, redact=str)
+        return ModelChain(providers={"anthropic": model}, attempts=attempts)
 
     async def spent(self, user: int | None = None) -> Decimal:
         """Sum up the day, reservations counted."""
@@ -226,6 +227,58 @@ async def test_what_a_killed_process_held_counts(tmp_path: Path) -> None:
         with pytest.raises(BudgetSpent):
             await chain.ask(QUESTION, ignore)
         assert (await again.spent(), model.asked) == (MOST_USD, [])
+
+
+async def test_sound_is_under_the_same_caps(tmp_path: Path) -> None:
+    """What it costs is set aside beside the models, settled or given back, and shown."""
+    async with world(tmp_path) as here:
+        budget, trace = here.spending(), QUESTION.trace
+        first = await budget.reserve_other(
+            "transcription", "openai:whisper-1", Decimal("0.05"), trace
+        )
+        held = await here.spent()
+        await budget.settle(first, Usage(cost_usd=Decimal("0.01")))
+        await budget.reserve_other("speech", "openai:tts-1", Decimal("0.08"), trace)
+        with pytest.raises(BudgetSpent) as caught:
+            await budget.reserve_other("transcription", "openai:whisper-1", Decimal("0.02"), trace)
+        with pytest.raises(BudgetSpent):
+            await budget.reserve(QUESTION)
+        free = await budget.reserve_other("transcription", "openai:own", Decimal(0), trace)
+        rows = await here.kept.usage(DAY, 42)
+        await budget.release(first)
+        assert (held, free, await here.spent()) == (Decimal("0.05"), 3, Decimal("0.08"))
+    assert [(row.kind, row.model, row.calls, row.cost_usd) for row in rows] == [
+        ("speech", "openai:tts-1", 1, Decimal("0.08")),
+        ("transcription", "openai:whisper-1", 1, Decimal("0.01")),
+    ]
+    assert str(caught.value) == REFUSAL
+    assert here.told == {"budget:refused:None:2026-05-06": f"💸 All together have met {REFUSAL}."}
+    assert here.lines[0] == AuditEntry(
+        type="budget",
+        action="reserve",
+        result="refused",
+        target="openai:whisper-1",
+        cost_usd="0.02",
+        trace=trace,
+    )
+
+
+async def test_sound_is_under_the_caps_of_a_person_and_of_a_job(tmp_path: Path) -> None:
+    """A person's own cap is for sound too, and what a killed process held counts."""
+    async with world(tmp_path, daily_usd="5", user_daily_usd="0.09") as here:
+        await here.spending().reserve_other(
+            "speech", "openai:tts-1", Decimal("0.09"), QUESTION.trace
+        )
+    async with store(tmp_path) as kept:
+        again = World(kept=kept, daily_usd="5", user_daily_usd="0.09")
+        with pytest.raises(BudgetSpent, match="BUDGET_USER_DAILY_USD"):
+            await again.spending().reserve_other(
+                "speech", "openai:tts-1", Decimal("0.01"), QUESTION.trace
+            )
+        await again.spending().reserve_other(
+            "speech", "openai:tts-1", Decimal("0.01"), Trace(user=7)
+        )
+        assert await again.spent() == Decimal("0.1")
 
 
 async def test_midnight_lifts_the_cap(tmp_path: Path) -> None:
@@ -377,7 +430,8 @@ async def test_a_lost_notice_fails_no_call(tmp_path: Path, broken: str, cost: st
         tell = fail if broken == "store" else here.tell
         budget = replace(here.spending(), audit=audit, tell=tell)
         model = ScriptedProvider(reply(cost))
-        chain = ModelChain({"anthropic": model}, budget=budget, audit=here.audit, redact=str)
+        attempts = Attempts(budget=budget, audit=here.audit, redact=str)
+        chain = ModelChain(providers={"anthropic": model}, attempts=attempts)
         assert (await chain.ask(QUESTION, ignore)).message.text == "fine"
         (sent,) = [each.max_output_tokens for each in model.asked]
         assert await here.spent() == INPUT_USD + sent * Decimal("0.00001") < MOST_USD
@@ -427,7 +481,8 @@ async def test_answer_outlives_a_store_that_cannot_settle(tmp_path: Path, *, sea
     async with world(tmp_path, daily_usd="5") as here:
         budget = replace(here.spending(), store=FailingStore(here.kept))  # type: ignore[arg-type]  # it has what is asked of it
         model = ScriptedProvider(reply(), ProviderRejected("no"))
-        chain = ModelChain({"anthropic": model}, budget=budget, audit=here.audit, redact=str)
+        attempts = Attempts(budget=budget, audit=here.audit, redact=str)
+        chain = ModelChain(providers={"anthropic": model}, attempts=attempts)
         assert (await chain.ask(asked, ignore)).message.text == "fine"
         with pytest.raises(ProviderRejected):
             await chain.ask(asked, ignore)
