@@ -1,7 +1,7 @@
 """A stand-in for the model APIs: a real HTTP server on loopback that answers by a script.
 
-It speaks Anthropic Messages, OpenAI Responses and Chat Completions, streaming only, and it
-misbehaves on demand. Nothing of it is a language model.
+It speaks Anthropic Messages, OpenAI Responses and Chat Completions, streaming only, and OpenAI's
+transcription and speech, and it misbehaves on demand. Nothing of it is a language model.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from aiohttp import web
 
-from assurebot.demo import model_anthropic, model_chat, model_responses
+from assurebot.demo import model_anthropic, model_audio, model_chat, model_responses
+from assurebot.demo.model_media import refused
 from assurebot.demo.model_script import (
     Ask,
     Call,
     Fault,
     Script,
+    Shown,
     Spoken,
     Turn,
     Wire,
@@ -36,6 +39,7 @@ __all__ = [
     "Fault",
     "ModelServer",
     "Script",
+    "Shown",
     "Turn",
     "Wire",
     "always",
@@ -49,7 +53,15 @@ NONSENSE = b'event: message_delta\ndata: {"type": "message_delta", \n\n'
 
 
 UNFAIR = Turn(status=400, error_type="invalid_request_error")
-"""For a search of ours that is offered beside other tools, or more than once."""
+"""For a search of ours that is offered beside other tools, or more than once, and bad files."""
+
+HEARD = Turn(text="This is what was said.")
+"""By default what is heard in every sound."""
+
+AUDIO = {
+    "transcription": (model_audio.hear, "application/json"),
+    "speech": (model_audio.speak, "audio/ogg"),
+}
 
 
 class _WireFormat(Protocol):
@@ -65,6 +77,7 @@ class ModelServer:
 
     Args:
         script: Asked once per request, in order of arrival.
+        hearing: The same for requests of transcription and speech; by default it hears `HEARD`.
         port: 0 takes a free one.
         keep: How many of the latest requests are kept.
 
@@ -74,8 +87,16 @@ class ModelServer:
         gone: Set when a client gave up.
     """
 
-    def __init__(self, script: Script, *, port: int = 0, keep: int = 10_000) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        hearing: Script | None = None,
+        port: int = 0,
+        keep: int = 10_000,
+    ) -> None:
         self.script = script
+        self.hearing = hearing or always(HEARD)
         self.requests: deque[Ask] = deque(maxlen=keep)
         self.aborted = 0
         self.gone = asyncio.Event()
@@ -99,6 +120,8 @@ class ModelServer:
         app.router.add_post("/v1/messages", self._serve(model_anthropic))
         app.router.add_post("/v1/responses", self._serve(model_responses))
         app.router.add_post("/v1/chat/completions", self._serve(model_chat))
+        app.router.add_post("/v1/audio/transcriptions", self._serve_audio("transcription"))
+        app.router.add_post("/v1/audio/speech", self._serve_audio("speech"))
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5
         )
@@ -127,37 +150,61 @@ class ModelServer:
             self._count += 1
             ask = wire.read(self._count, request.headers.get("Authorization", ""), raw)
             self.requests.append(ask)
-            turn = self.script(ask) if _is_fair(ask) else UNFAIR
-            try:
-                return await _answer(request, wire, ask, turn)
-            except (asyncio.CancelledError, ConnectionError):
-                self.aborted += 1
-                self.gone.set()
-                raise
+            turn = _fair(ask) or self.script(ask)
+            spoken = wire.speak(ask, turn)
+            return await self._finish(_answer(request, turn, spoken, wire.refusal(turn)))
 
         return handle
 
+    def _serve_audio(self, wire: Wire) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            raw = await model_audio.parsed(request)
+            self._count += 1
+            key = request.headers.get("Authorization", "")
+            ask = model_audio.read(wire, self._count, key, raw)
+            self.requests.append(ask)
+            turn = _fair(ask) or self.hearing(ask)
+            make, kind = AUDIO[wire]
+            refusal = model_audio.refusal(turn)
+            return await self._finish(_answer(request, turn, make(turn), refusal, kind))
 
-def _is_fair(ask: Ask) -> bool:
+        return handle
+
+    async def _finish(self, answer: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+        try:
+            return await answer
+        except (asyncio.CancelledError, ConnectionError):
+            self.aborted += 1
+            self.gone.set()
+            raise
+
+
+def _fair(ask: Ask) -> Turn | None:
+    """Return the refusal of a request that the real API would not take."""
+    if why := refused(ask):
+        return replace(UNFAIR, error_code=why)
     if not ask.search:
-        return True
+        return None
     tools = ask.raw["tools"]
     uses = {"anthropic": tools[0].get("max_uses"), "responses": ask.raw.get("max_tool_calls")}
-    return len(tools) == 1 and uses.get(ask.wire) == 1
+    return None if len(tools) == 1 and uses.get(ask.wire) == 1 else UNFAIR
 
 
 async def _answer(
-    request: web.Request, wire: _WireFormat, ask: Ask, turn: Turn
+    request: web.Request,
+    turn: Turn,
+    spoken: Spoken,
+    refusal: dict[str, Any],
+    kind: str = "text/event-stream",
 ) -> web.StreamResponse:
     if turn.delay_seconds:
         await asyncio.sleep(turn.delay_seconds)
     if turn.status != 200:
-        return _refuse(wire, turn)
-    spoken = wire.speak(ask, turn)
+        return _refuse(turn, refusal)
     if turn.fault in {"none", "half_call"} and not turn.chunk_seconds:
         body = b"".join((spoken.start, *spoken.pieces, spoken.end))
-        return web.Response(body=body, content_type="text/event-stream")
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        return web.Response(body=body, content_type=kind)
+    response = web.StreamResponse(headers={"Content-Type": kind})
     await response.prepare(request)
     await response.write(spoken.start)
     for piece in spoken.pieces:
@@ -187,11 +234,11 @@ async def _end(
     await response.write_eof()
 
 
-def _refuse(wire: _WireFormat, turn: Turn) -> web.Response:
+def _refuse(turn: Turn, refusal: dict[str, Any]) -> web.Response:
     headers = {"Retry-After": turn.retry_after} if turn.retry_after else {}
     if turn.html:
         page = "<html><body><h1>Bad gateway</h1></body></html>"
         return web.Response(
             status=turn.status, text=page, content_type="text/html", headers=headers
         )
-    return web.json_response(wire.refusal(turn), status=turn.status, headers=headers)
+    return web.json_response(refusal, status=turn.status, headers=headers)

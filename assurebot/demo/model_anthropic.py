@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from assurebot.demo.model_script import Ask, Spoken, Turn, is_ours
+from assurebot.demo.model_media import shown, split
+from assurebot.demo.model_script import Ask, Shown, Spoken, Turn, is_ours
 
 STOPS = {"end": "end_turn", "tools": "tool_use"}
 
@@ -14,11 +15,13 @@ def read(n: int, authorization: str, raw: dict[str, Any]) -> Ask:
     """Read a request."""
     texts: list[str] = []
     results: list[str] = []
+    seen: list[Shown] = []
     tools = raw.get("tools", ())
     for message in raw.get("messages", ()):
         if message["role"] != "user":
             continue
         blocks = _blocks(message["content"])
+        seen += [_shown(block) for block in blocks if "source" in block]
         results += [_text(_blocks(b.get("content", ""))) for b in blocks if _is_result(b)]
         if any(block["type"] == "text" for block in blocks):
             texts.append(_text(blocks))
@@ -34,7 +37,14 @@ def read(n: int, authorization: str, raw: dict[str, Any]) -> Ask:
         authorization=authorization,
         raw=raw,
         search=not all(map(is_ours, tools)),
+        **split(seen),
     )
+
+
+def _shown(block: dict[str, Any]) -> Shown:
+    source = block["source"]
+    as_said = (block["type"] == "document") == (source["media_type"] == "application/pdf")
+    return shown(source["media_type"] if as_said else "", source["data"])
 
 
 def _is_result(block: dict[str, Any]) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from assurebot.demo.model_media import from_url, split
 from assurebot.demo.model_responses import refusal
-from assurebot.demo.model_script import Ask, Spoken, Turn, is_ours
+from assurebot.demo.model_script import Ask, Shown, Spoken, Turn, is_ours
 
 __all__ = ["read", "refusal", "speak"]
 
@@ -24,6 +25,7 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
     """Read a request."""
     texts: list[str] = []
     results: list[str] = []
+    seen: list[Shown] = []
     system: list[str] = []
     tools = raw.get("tools", ())
     for message in raw.get("messages", ()):
@@ -32,6 +34,7 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
             results.append(text)
         elif message["role"] == "user":
             texts.append(text)
+            seen += _shown(message["content"])
             results.clear()
         elif message["role"] in {"system", "developer"}:
             system.append(text)
@@ -46,11 +49,19 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
         authorization=authorization,
         raw=raw,
         search=not all(map(is_ours, tools)),
+        **split(seen),
     )
 
 
 def _text(content: str | list[Json]) -> str:
-    return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if "text" in part)
+
+
+def _shown(content: str | list[Json]) -> list[Shown]:
+    parts = () if isinstance(content, str) else content
+    return [from_url(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"]
 
 
 def speak(ask: Ask, turn: Turn) -> Spoken:

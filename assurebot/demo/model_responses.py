@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from assurebot.demo.model_script import Ask, Spoken, Turn, is_ours
+from assurebot.demo.model_media import from_url, split
+from assurebot.demo.model_script import Ask, Shown, Spoken, Turn, is_ours
 
 Json = dict[str, Any]
 
@@ -14,6 +15,7 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
     """Read a request."""
     texts: list[str] = []
     results: list[str] = []
+    seen: list[Shown] = []
     tools = raw.get("tools", ())
     given = raw.get("input", ())
     for item in [{"role": "user", "content": given}] if isinstance(given, str) else given:
@@ -21,6 +23,7 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
             results.append(str(item["output"]))
         elif item.get("role") == "user":
             texts.append(_text(item["content"]))
+            seen += _shown(item["content"])
             results.clear()
     return Ask(
         wire="responses",
@@ -33,11 +36,23 @@ def read(n: int, authorization: str, raw: Json) -> Ask:
         authorization=authorization,
         raw=raw,
         search=not all(map(is_ours, tools)),
+        **split(seen),
     )
 
 
 def _text(content: str | list[Json]) -> str:
-    return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if "text" in part)
+
+
+def _shown(content: str | list[Json]) -> list[Shown]:
+    parts = () if isinstance(content, str) else content
+    urls = {
+        "input_image": lambda part: part["image_url"] if "detail" in part else "",
+        "input_file": lambda part: part["file_data"] if part.get("filename") else "",
+    }
+    return [from_url(urls[part["type"]](part)) for part in parts if part["type"] in urls]
 
 
 def refusal(turn: Turn) -> Json:

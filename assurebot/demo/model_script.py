@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Wire = Literal["anthropic", "responses", "chat"]
+Wire = Literal["anthropic", "responses", "chat", "transcription", "speech"]
 
 Fault = Literal["none", "cut", "drop", "stall", "error_event", "nonsense", "half_call"]
 """How an answer that began goes wrong.
@@ -17,6 +17,14 @@ the middle. `stall`: nothing comes for `stall_seconds` before the end. `error_ev
 after the 200. `nonsense`: an event that is not JSON. `half_call`: the last call stops in the middle
 of its arguments, at the token limit.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A picture, a document or a sound in a request."""
+
+    mime: str
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +38,7 @@ class Ask:
         authorization: The header, to check where a key went.
         raw: The body as it came.
         search: A web search on the server's side is offered; `tool_names` are the other tools.
+        pictures, files: What all messages show, in order; the sound of a transcription is a file.
     """
 
     wire: Wire
@@ -42,6 +51,8 @@ class Ask:
     authorization: str
     raw: dict[str, Any]
     search: bool = False
+    pictures: tuple[Shown, ...] = ()
+    files: tuple[Shown, ...] = ()
 
     @property
     def last_user_text(self) -> str:
@@ -72,6 +83,7 @@ class Turn:
         html: The HTTP error has a page of a proxy as its body.
         sources: (URL, title) of the pages of a search, if one is offered; the first is cited.
         search_error: The search fails with this code instead.
+        seconds: How long a sound is said to be, in the answer with its transcript.
     """
 
     text: str = ""
@@ -94,6 +106,7 @@ class Turn:
     html: bool = False
     sources: tuple[tuple[str, str], ...] = ()
     search_error: str = ""
+    seconds: float | None = 1.0
 
     @property
     def pieces(self) -> tuple[str, ...]:
@@ -171,12 +184,17 @@ def chatty(*, chunk_seconds: float = 0.03) -> Script:
         return _said(
             "I am a **stand-in** for a language model: I run on this machine, think nothing and "
             f"cost nothing. Your last message has {len(words)} characters, and this conversation "
-            f"shows me {len(ask.user_texts)} of your messages. Say `recall 1` to see a tool call, "
-            "or `loop` to see how endless tool calls are ended.",
+            f"shows me {len(ask.user_texts)} of your messages{_sights(ask)}. "
+            "Say `recall 1` to see a tool call, or `loop` to see how endless tool calls are ended.",
             chunk_seconds,
         )
 
     return script
+
+
+def _sights(ask: Ask) -> str:
+    kinds = sorted(one.mime for one in (*ask.pictures, *ask.files))
+    return f" and {len(kinds)} of your files ({', '.join(kinds)})" if kinds else ""
 
 
 def _said(text: str, chunk_seconds: float) -> Turn:

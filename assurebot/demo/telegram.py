@@ -22,7 +22,8 @@ from assurebot.demo.telegram_faults import (
     FaultPlan,
     FloodLimits,
 )
-from assurebot.demo.telegram_people import Group, Person, private_chat
+from assurebot.demo.telegram_groups import Group
+from assurebot.demo.telegram_people import Person, private_chat
 from assurebot.demo.telegram_site import Hook, Site, When
 from assurebot.demo.telegram_wire import Json, Received
 

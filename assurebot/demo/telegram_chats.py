@@ -267,11 +267,13 @@ def show_file(file: SentFile, file_id: str) -> Json:
     }
     if file.kind == "photo":
         return {"photo": [{**about, "width": 320, "height": 240}]}
-    if file.kind in ("voice", "audio", "video", "video_note"):
+    if file.kind in ("voice", "audio", "video", "video_note", "animation"):
         about |= {"duration": 1}
-    if file.kind == "video":
+    if file.kind in ("video", "animation"):
         about |= {"width": 320, "height": 240}
-    if file.kind != "voice":
+    if file.kind == "video_note":
+        about |= {"length": 240}
+    if file.kind not in ("voice", "video_note"):
         about |= {"file_name": file.name}
     return {file.kind: about}
 

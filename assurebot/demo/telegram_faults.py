@@ -38,6 +38,15 @@ EMPTY = Answer(body=b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Promise more than this body, and reset the connection after it; `stall`: send no more."""
+
+    body: bytes
+    stall: bool = False
+    after_effect: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hang:
     """Never answer; the call ends when the client leaves."""
 
@@ -59,7 +68,7 @@ class Delay:
     after_effect: bool = False
 
 
-Fault = Refuse | Answer | Hang | Drop | Delay
+Fault = Refuse | Answer | Cut | Hang | Drop | Delay
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +97,7 @@ class FaultPlan:
         """Plan a fault.
 
         Args:
-            method: A method of the Bot API, or `*` for all.
+            method: A method of the Bot API, `file` for the contents of files, or `*` for all.
             count: How many calls it hits; `None` means all until `clear`.
             fault: What happens to them.
             chat_id: Only calls about this chat.

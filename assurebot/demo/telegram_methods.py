@@ -22,6 +22,7 @@ NOT_MODIFIED = (
     "same as a current content and reply markup of the message"
 )
 STALE_QUERY = "query is too old and response timeout expired or query ID is invalid"
+FOLDER = "files/"
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 
 _ACTIONS = frozenset(
@@ -203,7 +204,7 @@ class Methods:
             "file_id": file_id,
             "file_unique_id": f"u-{file_id}",
             "file_size": len(content),
-            "file_path": f"files/{file_id}",
+            "file_path": f"{FOLDER}{file_id}",
         }
 
 

@@ -1,4 +1,4 @@
-"""People and groups on the other side of the stand-in: what they do becomes updates."""
+"""People on the other side of the stand-in: what they do becomes updates."""
 
 from __future__ import annotations
 
@@ -83,14 +83,20 @@ class Person:
         return ids
 
     def edit(self, message_id: int, text: str, chat: int | None = None) -> None:
-        """Change a message of theirs."""
+        """Change the text of a message of theirs, or its caption."""
         room = self._room(chat)
-        message = {**room.said[message_id], "text": text, "edit_date": _now()}
-        message.pop("entities", None)
+        old = room.said[message_id]
+        prefix, name = ("", "text") if "text" in old else ("caption_", "caption")
+        message = {**old, name: text, "edit_date": _now()}
+        message.pop(f"{prefix}entities", None)
         if marks := find_entities(text):
-            message["entities"] = marks
+            message[f"{prefix}entities"] = marks
         room.keep_said(message)
         self._world.tell(room, {"edited_message": message})
+
+    def delete(self, message_id: int, chat: int | None = None) -> None:
+        """Take a message away for everybody; a bot is not told."""
+        self._room(chat).delete(message_id)
 
     def forward(
         self, text: str, chat: int | None = None, *, origin: Json | str = "Somebody", **fields: Any
@@ -100,6 +106,12 @@ class Person:
             origin = {"type": "hidden_user", "sender_user_name": origin}
         return self.say(text, chat, forward_origin={"date": _now() - 60, **origin}, **fields)
 
+    def send(
+        self, content: Json, chat: int | None = None, *, reply_to: int | None = None, **fields: Any
+    ) -> int:
+        """Send what `telegram_shapes` makes, or any content, and return the message's id."""
+        return self._post(self._room(chat), {**content, **fields}, reply_to)
+
     def attach(
         self,
         kind: str,
@@ -108,16 +120,54 @@ class Person:
         *,
         name: str = "file.bin",
         mime: str = "",
+        seconds: int = 1,
+        reply_to: int | None = None,
         **fields: Any,
     ) -> int:
-        """Send a `photo`, `document`, `voice`, `audio` or `video`; caption and such as `fields`."""
-        room = self._room(chat)
+        """Send a `photo` (in three sizes), `document`, `voice`, `audio`, `video` or `video_note`.
+
+        `fields` go into the message as they are, such as `caption`; bots are told that it sounds
+        for `seconds`.
+        """
         file_id = f"file-{len(self._world.files) + 1}"
         self._world.files[file_id] = content
         media = show_file(SentFile(kind=kind, name=name, content=content), file_id)
-        if mime and kind != "photo":
+        if kind == "photo":
+            media["photo"] = self._sizes(file_id, media["photo"][0])
+        elif mime:
             media[kind]["mime_type"] = mime
-        return self._post(room, {**media, **fields}, None)
+        if "duration" in media[kind]:
+            media[kind]["duration"] = seconds
+        return self.send(media, chat, reply_to=reply_to, **fields)
+
+    def _sizes(self, file_id: str, whole: Json) -> list[Json]:
+        """Return a photo as updates show it: smaller ones first."""
+        sizes = []
+        for width in (90, 320):
+            small = f"{file_id}-{width}"
+            self._world.files[small] = bytes(width)
+            about = {"file_id": small, "file_unique_id": f"u-{small}", "file_size": width}
+            sizes.append({**about, "width": width, "height": width * 3 // 4})
+        return [*sizes, {**whole, "width": 1280, "height": 960}]
+
+    def album(
+        self,
+        items: Sequence[tuple[str, bytes]],
+        chat: int | None = None,
+        *,
+        caption: str = "",
+        **fields: Any,
+    ) -> list[int]:
+        """Send files, each of a kind, together; the first of the messages has the caption."""
+        name = f"album-{len(self._world.files) + 1}"
+        words: dict[str, Any] = (
+            {"caption": caption, "caption_entities": find_entities(caption)} if caption else {}
+        )
+        ids = []
+        for kind, content in items:
+            ids.append(self.attach(kind, content, chat, media_group_id=name, **words, **fields))
+            words = {}
+        return ids
 
     def press(self, message_id: int, button: str, chat: int | None = None) -> str:
         """Press a button of the bot's message, given by its label or id; return the query's id.
@@ -208,57 +258,6 @@ class Person:
         room.keep_said(message)
         self._world.tell(room, {"message": message})
         return int(message["message_id"])
-
-
-class Group:
-    """A supergroup; people write in it by `person.say(text, group.chat_id)`."""
-
-    def __init__(self, world: World, room: Room) -> None:
-        self._world = world
-        self._room = room
-        self.chat_id = room.chat_id
-
-    def add(self, person: Person, by: Person | None = None) -> None:
-        """Let somebody in: a service message, and a `chat_member` update for bots that ask."""
-        self._tell_member(person, by or person, "left", "member")
-        message = {
-            "message_id": self._room.next_id(),
-            "from": (by or person).wire,
-            "chat": self._room.wire,
-            "date": _now(),
-            "new_chat_members": [person.wire],
-        }
-        self._world.tell(self._room, {"message": message})
-
-    def remove(self, person: Person, by: Person | None = None) -> None:
-        """Let somebody go."""
-        self._tell_member(person, by or person, "member", "left")
-
-    def add_bot(self, by: Person) -> None:
-        """Take the bot in."""
-        self._room.standing = "in"
-        self._world.queue.put(membership(self._room, by.wire, "left", "member"))
-
-    def remove_bot(self, by: Person) -> None:
-        """Throw the bot out."""
-        self._room.standing = "kicked"
-        self._world.queue.put(membership(self._room, by.wire, "member", "kicked"))
-
-    def migrate(self, new_id: int) -> None:
-        """Move to another id: sends to the old one are refused and name the new one."""
-        self._world.rooms[new_id] = Room({**self._room.wire, "id": new_id})
-        self._room.migrated_to = new_id
-
-    @property
-    def bot_is_in(self) -> bool:
-        """Whether the bot is a member now."""
-        return self._room.standing == "in"
-
-    def _tell_member(self, person: Person, by: Person, old: str, new: str) -> None:
-        change = membership(self._room, by.wire, old, new)["my_chat_member"]
-        for side in ("old_chat_member", "new_chat_member"):
-            change[side]["user"] = person.wire
-        self._world.tell(self._room, {"chat_member": change})
 
 
 def private_chat(user_id: int, name: str) -> Json:

@@ -16,6 +16,7 @@ from aiohttp import web
 from assurebot.demo.telegram_chats import World, moment
 from assurebot.demo.telegram_faults import (
     Answer,
+    Cut,
     Delay,
     Drop,
     Fault,
@@ -26,7 +27,7 @@ from assurebot.demo.telegram_faults import (
     Refuse,
 )
 from assurebot.demo.telegram_media import media_methods
-from assurebot.demo.telegram_methods import Methods
+from assurebot.demo.telegram_methods import FOLDER, Methods
 from assurebot.demo.telegram_rules import Refused
 from assurebot.demo.telegram_setup import SetupMethods
 from assurebot.demo.telegram_watch import Watch
@@ -35,7 +36,7 @@ from assurebot.demo.telegram_wire import Received, integer, read_params, refusal
 Hook = Callable[[Received], Awaitable[Fault | None]]
 When = Literal["before", "after"]
 
-_POLL = "getupdates"
+_POLL, _FILE = "getupdates", "file"
 _MAX_BODY_BYTES = 60 * 1024 * 1024
 _PACED = ("send", "edit")  # what flood control counts, but for drafts and actions
 _UNPACED = frozenset(("sendmessagedraft", "sendchataction"))
@@ -104,11 +105,12 @@ class Site:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         kind, _, method = request.path.removeprefix("/").partition("/")
-        if kind == "file":
-            return self._serve_file(method)
+        path = ""
+        if kind == _FILE:
+            (kind, _, path), method = method.partition("/"), _FILE
         try:
             self._check_address(kind, method)
-            received = await self._receive(request, method)
+            received = await self._receive(request, method, path)
         except Refused as refused:
             return refusal(refused)
         outcome: bytes | Fault
@@ -119,7 +121,7 @@ class Site:
             return refusal(refused)
         if isinstance(outcome, bytes):
             self.statuses[method, 200] += 1
-            return success(outcome)
+            return web.Response(body=outcome) if method == _FILE else success(outcome)
         return await self._fail(request, method, outcome)
 
     def _check_address(self, kind: str, method: str) -> None:
@@ -128,15 +130,10 @@ class Site:
         if kind != f"bot{self._token}":
             raise Refused("Unauthorized", 401)
 
-    def _serve_file(self, path: str) -> web.Response:
-        prefix = f"bot{self._token}/files/"
-        content = self._world.files.get(path.removeprefix(prefix))
-        if not path.startswith(prefix) or content is None:
-            return refusal(Refused("Not Found", 404))
-        return web.Response(body=content)
-
-    async def _receive(self, request: web.Request, method: str) -> Received:
+    async def _receive(self, request: web.Request, method: str, path: str) -> Received:
         body, params = await read_params(request)
+        if method == _FILE:
+            params["path"] = path
         self._serial += 1
         received = Received(
             serial=self._serial, method=method, params=params, at=moment(), body=body
@@ -188,11 +185,19 @@ class Site:
         name = received.method.lower()
         if name == _POLL:
             return await self._poll(received)
+        if name == _FILE:
+            return self._file(str(received.params["path"]))
         method = self._methods.get(name)
         if method is None:
             raise Refused("Not Found", 404)
         self._pace(name, received)
         return json.dumps(method(received.params)).encode()
+
+    def _file(self, path: str) -> bytes:
+        content = self._world.files.get(path.removeprefix(FOLDER))
+        if content is None or not path.startswith(FOLDER):
+            raise Refused("Not Found", 404)
+        return content
 
     async def _poll(self, received: Received) -> bytes:
         params, queue = received.params, self._world.queue
@@ -223,6 +228,14 @@ class Site:
                 return refusal(Refused.worded(fault.description, fault.status, fault.retry_after))
             case Answer():
                 return web.Response(status=status, body=fault.body, content_type=fault.content_type)
+            case Cut():
+                promised = {"Content-Length": str(len(fault.body) + 1)}
+                response = web.StreamResponse(headers=promised)
+                await response.prepare(request)
+                await response.write(fault.body)
+                if fault.stall:
+                    await asyncio.Event().wait()
+                _reset(request)
             case Hang():
                 await asyncio.Event().wait()  # ends when the client leaves or the server stops
             case Drop():

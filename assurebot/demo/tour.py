@@ -37,7 +37,8 @@ AssureBot demo: a tour of the real program. No account is needed.
 CHAT = """\
 Now you: this is a chat with the program, started afresh, over the stand-in for
 Telegram; the answers come from {model}.
-You are its owner. /help shows its commands, /quit or Ctrl-D ends the demo.
+You are its owner. /help shows its commands, /send PATH WORDS sends a picture, PDF or
+voice file, /quit or Ctrl-D ends the demo.
 """
 
 MODEL_PREFIXES = ("ANTHROPIC_", "OPENAI_", "AI_")

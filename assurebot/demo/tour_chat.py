@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import codecs
 import os
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 
 from assurebot.demo.telegram_chats import SentMessage
 from assurebot.demo.telegram_faults import Fault
 from assurebot.demo.telegram_wire import Received
+from assurebot.demo.tour_files import SEND, send
 from assurebot.demo.tour_world import OWNER, Stage
 
 Write = Callable[[str], None]
@@ -18,6 +20,9 @@ Write = Callable[[str], None]
 
 QUIT = frozenset({"/quit", "/exit"})
 PROMPT = "you> "
+STATUS = re.compile(r"(^|\n\n)[^\w\s]+ [\w ]+, \d+ s$")
+"""What goes on, at the end of a draft: a terminal cannot take it back."""
+
 SHOWING = ("sendMessage", "sendMessageDraft", "sendPhoto", "sendDocument", "sendMediaGroup")
 
 
@@ -56,7 +61,7 @@ class Screen:
         """Show what is new after a call of the bot."""
         drafts = self._telegram.drafts(OWNER)
         for draft in drafts[self._drafts :]:
-            self._grow(plain(draft.text))
+            self._grow(STATUS.sub("", plain(draft.text)))
         self._drafts = len(drafts)
         for message in self._telegram.messages(OWNER):
             if message.message_id > self._last_id:
@@ -65,7 +70,7 @@ class Screen:
         return None
 
     def _grow(self, text: str) -> None:
-        if not self._shown:
+        if text and not self._shown:
             self._write("\rbot> ")
         if text.startswith(self._shown):
             self._write(text[len(self._shown) :])
@@ -105,7 +110,10 @@ async def chat(stage: Stage, descriptor: int, write: Write) -> None:
         ended.add_done_callback(lambda _: keyboard.lines.put_nowait(None))
         write(PROMPT)
         while (line := await keyboard.lines.get()) is not None and line.strip() not in QUIT:
-            if line.strip():
+            if line.split()[:1] == [SEND]:
+                wrong = send(owner, line)
+                write(f"{plain(wrong)}\n{PROMPT}" if wrong else "")
+            elif line.strip():
                 owner.say(line.strip())
             else:
                 write(PROMPT)

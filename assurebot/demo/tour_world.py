@@ -203,6 +203,9 @@ class Stage:
         stand_in = {
             "ANTHROPIC_API_KEY": "stand-in-key-that-opens-nothing",
             "ANTHROPIC_BASE_URL": self.model.url,
+            "TRANSCRIBE_BASE_URL": self.model.openai_url,
+            "TRANSCRIBE_MODEL": "whisper-1",
+            "TRANSCRIBE_PRICE": "0",
         }
         model = self.world.model_settings
         return {

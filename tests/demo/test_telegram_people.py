@@ -210,3 +210,18 @@ def test_plain_text_is_marked_as_by_the_server(
 ) -> None:
     """Commands, links and mentions are entities, in UTF-16 units; paths and mail are not."""
     assert [(e["type"], e["offset"], e["length"]) for e in find_entities(text)] == found
+
+
+async def test_deleted_message_can_be_replied_to_by_nobody(
+    server: TelegramServer, bot: Bot
+) -> None:
+    """A reply to what was deleted is refused, unless the call does without; the bot is not told."""
+    owner = server.person(OWNER)
+    said = owner.say("one")
+    owner.delete(said)
+    with pytest.raises(BadRequest, match="essage to be replied not found"):
+        await bot.send_message(OWNER, "x", reply_to_message_id=said)
+    sent = await bot.send_message(
+        OWNER, "x", reply_to_message_id=said, allow_sending_without_reply=True
+    )
+    assert (sent.reply_to_message, len(await bot.get_updates())) == (None, 1)

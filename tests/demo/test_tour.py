@@ -8,20 +8,25 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assurebot.demo.model import always, echo
-from assurebot.demo.model_script import Turn
+from assurebot.demo.model_media import ogg_opus
+from assurebot.demo.model_script import Turn, chatty
 from assurebot.demo.telegram import TelegramServer
 from assurebot.demo.telegram_people import Person
 from assurebot.demo.tour import ranges, tour
 from assurebot.demo.tour_chat import chat, plain
+from assurebot.demo.tour_files import USAGE
 from assurebot.demo.tour_steps import STEPS, STREAMED, tour_script
 from assurebot.demo.tour_world import OWNER, STRANGER, Stage, World
 from assurebot.errors import ConfigError
+from tests.documents.making import lines, pdf
+from tests.pictures import png
 
 ROOT = Path(__file__).parents[2]
 SLOW = pytest.mark.slow
@@ -225,6 +230,38 @@ async def test_one_can_chat() -> None:
     assert asked == "hello"
     assert grown > 0
     assert "".join(texts) == f"you> \rbot> {answer.text}\nyou> \n"
+
+
+async def test_the_chat_takes_files_by_their_path(tmp_path: Path) -> None:
+    """A picture, a PDF and a voice file arrive as what they are; what is no file is told."""
+    (tmp_path / "a plot.png").write_bytes(png())
+    (tmp_path / "paper.pdf").write_bytes(pdf([lines("words of the paper")]))
+    (tmp_path / "note.ogg").write_bytes(ogg_opus())
+    reading, writing = os.pipe()
+    texts: list[str] = []
+    try:
+        async with Stage(World(script=chatty(chunk_seconds=0.0))) as stage:
+            chatting = asyncio.create_task(chat(stage, reading, texts.append))
+            wait = partial(stage.telegram.wait_for_message, OWNER, timeout_seconds=30)
+            os.write(writing, f"/send '{tmp_path}/a plot.png' what is this?\n".encode())
+            await wait(contains="image/png")
+            os.write(writing, f"/send {tmp_path}/paper.pdf\n".encode())
+            await wait(contains="application/pdf")
+            os.write(writing, f"/send {tmp_path}/note.ogg\n".encode())
+            heard = await wait(contains="🎧")
+            os.write(writing, f"/send {tmp_path}/none\n/send\n".encode())
+            await wait(after=heard.message_id)
+            os.write(writing, b"/quit\n")
+            async with asyncio.timeout(5):
+                await chatting
+            asked = [each.last_user_text for each in stage.model.requests if not each.files]
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert heard.text == "🎧 “This is what was said.”"
+    assert any("what is this?" in each for each in asked)
+    assert f"{tmp_path}/none: No such file or directory\n" in "".join(texts)
+    assert f"{USAGE}\n" in "".join(texts)
 
 
 async def test_the_chat_ends_with_its_input_and_with_the_program() -> None:
