@@ -14,12 +14,16 @@ from telegram.request import HTTPXRequest
 from telegram.warnings import PTBDeprecationWarning, PTBUserWarning
 
 from assurebot.errors import ChatConflict, ChatRejected, ChatTokenRefused, ChatUnavailable
+from assurebot.telegram.downloads import fetch_file
 from assurebot.values import Entity, Piece, Place
 
 CALL_SECONDS = 20.0
 POLL_SLACK_SECONDS = 10.0
 UPLOAD_SECONDS = 300.0
 """For all files of a message together: the 50 MB that Telegram takes, on a slow line."""
+
+DOWNLOAD_SECONDS = 120.0
+"""For all of a file: the 20 MB that Telegram gives, on a slow line."""
 
 _REFUSALS = (telegram.error.BadRequest, telegram.error.Forbidden, telegram.error.ChatMigrated)
 
@@ -57,15 +61,22 @@ class TelegramClient:
     """
 
     def __init__(
-        self, token: str, api_url: str | None = None, *, upload_seconds: float = UPLOAD_SECONDS
+        self,
+        token: str,
+        api_url: str | None = None,
+        *,
+        upload_seconds: float = UPLOAD_SECONDS,
+        download_seconds: float = DOWNLOAD_SECONDS,
     ) -> None:
         self._token = token
+        self._download_seconds = download_seconds
         self._upload_seconds = upload_seconds
+        self._can_stop = True
         self._base = (api_url or "https://api.telegram.org").rstrip("/")
 
     async def __aenter__(self) -> Self:
-        # Its own method for polling is passed over on purpose; and both forms of a wait are read.
-        warnings.filterwarnings("ignore", "Please use 'Bot.getUpdates'", PTBUserWarning)
+        # Two methods of its own are passed over on purpose; and both forms of a wait are read.
+        warnings.filterwarnings("ignore", "Please use 'Bot.get(Updates|File)'", PTBUserWarning)
         warnings.filterwarnings("ignore", ".*retry_after", PTBDeprecationWarning)
         # `Bot.initialize` is not called: it asks the network, which a start must not need.
         self._requests = (_request(16), _request(1))
@@ -123,6 +134,8 @@ class TelegramClient:
         given["reply_markup"] = _markup(piece)
         if photos:
             return (await self._bot.send_photo(place.chat_id, files[0], **given)).message_id
+        if piece.media[0].kind == "voice":
+            return (await self._bot.send_voice(place.chat_id, files[0], **given)).message_id
         given["disable_content_type_detection"] = True
         return (await self._bot.send_document(place.chat_id, files[0], **given)).message_id
 
@@ -141,15 +154,23 @@ class TelegramClient:
         self, place: Place, draft_id: int, text: str, entities: Sequence[Entity]
     ) -> None:
         """See `Chat.draft`."""
-        with _translated():
-            await self._bot.send_message_draft(
-                place.chat_id,
-                draft_id,
-                text,
-                entities=_entities(entities),
-                message_thread_id=place.thread_id,
-                api_kwargs={"can_stop": True},
-            )
+
+        async def show(*, can_stop: bool) -> None:
+            with _translated():
+                await self._bot.send_message_draft(
+                    place.chat_id,
+                    draft_id,
+                    text,
+                    entities=_entities(entities),
+                    message_thread_id=place.thread_id,
+                    api_kwargs={"can_stop": True} if can_stop else None,
+                )
+
+        try:
+            await show(can_stop=self._can_stop)
+        except ChatRejected:
+            await show(can_stop=False)
+            self._can_stop = False  # an older server: it takes drafts, but none with a button
 
     async def typing(self, place: Place) -> None:
         """See `Chat.typing`."""
@@ -167,6 +188,21 @@ class TelegramClient:
         """See `Chat.leave`."""
         with _translated():
             await self._bot.leave_chat(chat_id)
+
+    async def download(self, file_id: str, limit_bytes: int) -> bytes:
+        """See `Chat.download`."""
+        with _translated():
+            # The library's own helper would look for the path on the local disk.
+            found = await self._bot.do_api_request("getFile", api_kwargs={"file_id": file_id})
+        file = found if isinstance(found, dict) else {}
+        path, size = str(file.get("file_path") or ""), file.get("file_size") or 0
+        if size > limit_bytes:
+            raise ChatRejected("too large")
+        root, seconds = f"{self._base}/file/bot{self._token}", self._download_seconds
+        data = await fetch_file(root, path, limit_bytes, seconds)
+        if len(data) < size:
+            raise ChatUnavailable("the file was cut")
+        return data
 
     # --- for the poller
 

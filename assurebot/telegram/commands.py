@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,19 +10,20 @@ from datetime import datetime, timedelta
 from assurebot.errors import ConfigError
 from assurebot.guard.code import code_in
 from assurebot.ports import Check, Clock, Control, Store
+from assurebot.telegram.help import TOPICS, help_text
 from assurebot.telegram.memory import MemoryCommand
 from assurebot.telegram.schedules import COMMANDS as SCHEDULE_COMMANDS
 from assurebot.turns.approvals import Approvals
-from assurebot.turns.model_turns import TAINTED
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.notices import Notices
+from assurebot.turns.preview import STOP
 from assurebot.turns.runner import STOPPED
 from assurebot.turns.worker import Reply
-from assurebot.values import BoxStanding, Event, ModelRef, Program, StoredEvent
+from assurebot.values import BoxStanding, Button, Event, ModelRef, Place, Program, StoredEvent
 
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("start", "Say hello"),
-    ("help", "What I can do"),
+    ("help", "What I can do; /help TOPIC tells more"),
     ("new", "Forget this conversation and start afresh"),
     ("clear", "The same as /new"),
     ("stop", "Stop the running answer"),
@@ -31,8 +33,10 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("approvals", "What waits for a press"),
     ("memory", "What I was asked to remember"),
     ("forget", "Forget a note: /forget NUMBER"),
+    ("files", "What you sent me here; /files remove NUMBER"),
     ("usage", "What it cost, today and this month"),
     ("model", "Show or choose the model of this chat"),
+    ("voice", "Speak answers too: /voice on, /voice off"),
     ("run", "Run code: /run LANGUAGE CODE"),
     ("python", "Run Python (also /py)"),
     ("js", "Run JavaScript"),
@@ -43,26 +47,6 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("whoami", "Your name, id and role"),
 )
 """All there are, as registered with Telegram."""
-
-_LIST = "\n".join(f"/{name} - {meaning}" for name, meaning in COMMANDS)
-
-HELP = f"""\
-Write to me and I answer; the answer appears while it is being made. Code after `/python`, or \
-another of these commands, runs in a throw-away box; its output and pictures come back.
-
-{_LIST}
-
-What others wrote (a forward, a page, a search result) may want to make me do things. While I have \
-it before me, nothing leaves (but to where you typed, or `POLICY_ALLOW` names) and nothing changes \
-unless you press a button. The question shows exactly what would be done; it comes into this chat, \
-and in private to whoever else may press. /approvals shows it again.
-
-An answer that such words had a part in ends with {TAINTED}, and links that you did not type are \
-code in it. After four more exchanges or half an hour I no longer see them; a reply to it brings \
-them back.
-
-I answer only to people on the list of my owner. Every message, model call, tool call and answer \
-is recorded in a log that `assurebot audit verify` checks."""
 
 RUNS: Mapping[str, str] = {
     "run": "",
@@ -130,12 +114,20 @@ class ChatCommands:
         clock: Clock,
         facts: Facts,
         memory: MemoryCommand,
+        voice: Callable[[StoredEvent], Awaitable[str]],
+        files: Callable[[StoredEvent], Awaitable[Reply]],
         hooks: Callable[[StoredEvent], Awaitable[str]],
         usage: Callable[[StoredEvent], Awaitable[Reply]],
         schedules: Callable[[StoredEvent], Awaitable[Reply]],
     ) -> None:
         self._approvals = approvals
-        self._replies = {"usage": usage, **{name: schedules for name, _ in SCHEDULE_COMMANDS}}
+        self._replies = {
+            "usage": usage,
+            "model": self._model,
+            "help": self._help,
+            "files": files,
+            **{name: schedules for name, _ in SCHEDULE_COMMANDS},
+        }
         self._notices = notices
         self._store = store
         self._control = control
@@ -144,7 +136,6 @@ class ChatCommands:
         self._facts = facts
         self._answers: Mapping[str, Callable[[StoredEvent], Awaitable[str]]] = {
             "start": self._start,
-            "help": self._help,
             "new": self._new,
             "clear": self._new,
             "stop": self._stop,
@@ -153,16 +144,16 @@ class ChatCommands:
             "approvals": self._pending,
             "memory": memory.memory,
             "forget": memory.forget,
+            "voice": voice,
             "hooks": hooks,
             "status": self._status,
-            "model": self._model,
             "whoami": self._whoami,
         }
 
     def urgent(self, event: Event) -> bool:
         """See `Commands.urgent`."""
-        if event.kind == "press":
-            return True  # the button waits, and what it starts has a place in the lane
+        if event.kind in ("press", "edit"):
+            return True  # what it starts has a place in the lane; an edit is of what is there
         return event.kind == "command" and event.command not in IN_LANE
 
     def program(self, event: Event) -> Program | None:
@@ -183,18 +174,25 @@ class ChatCommands:
         answer = self._answers.get(command)
         if answer is None:
             return Reply(text="I do not know this command. /help shows what I can do.")
-        return Reply(
-            text=await answer(stored),
-            fresh_start=command in FRESH_STARTS,
-            links=None if command == "help" else frozenset(),
-        )
+        return Reply(text=await answer(stored), fresh_start=command in FRESH_STARTS)
+
+    async def press(self, stored: StoredEvent, kind: str) -> tuple[str, str]:
+        """Do what the button of a command stands for; return the note for it, and a text."""
+        verb, _, rest = kind.partition(":")
+        if verb == STOP.id:
+            return await self._stop(stored) or STOPPED, ""
+        if verb == "help":
+            return "👌", help_text(rest, COMMANDS)
+        return "👌", await self._choose(stored.event.place, rest)
 
     async def _start(self, stored: StoredEvent) -> str:
         name = stored.event.actor.name or "there"
-        return f"Hello {name}, I am AssureBot.\n\n{HELP}"
+        return f"Hello {name}, I am AssureBot.\n\n{help_text('', COMMANDS)}"
 
-    async def _help(self, _stored: StoredEvent) -> str:
-        return HELP
+    async def _help(self, stored: StoredEvent) -> Reply:
+        topic = stored.event.text.strip().lower()
+        buttons = () if topic else tuple(_button(name, f"help:{name}") for name in TOPICS)
+        return Reply(text=help_text(topic, COMMANDS), links=None, buttons=buttons)
 
     async def _new(self, stored: StoredEvent) -> str:
         await self._approvals.withdraw(stored.event.place, GIVEN_UP, before=stored.id)
@@ -256,14 +254,19 @@ class ChatCommands:
         ]
         return "\n".join(lines)
 
-    async def _model(self, stored: StoredEvent) -> str:
+    async def _model(self, stored: StoredEvent) -> Reply:
         place, wanted = stored.event.place, stored.event.text.strip()
-        if not wanted:
-            now = await self._models.get(place)
-            return (
-                f"This chat uses `{now}`. `/model NAME` or `/model provider:NAME` chooses "
-                f"another, `/model default` goes back to `{self._models.default}`."
-            )
+        if wanted:
+            return Reply(text=await self._choose(place, wanted))
+        now = await self._models.get(place)
+        text = (
+            f"This chat uses `{now}`. `/model NAME` or `/model provider:NAME` chooses "
+            f"another, `/model default` goes back to `{self._models.default}`."
+        )
+        others = [each for each in await self._models.offered(place) if each != now]
+        return Reply(text=text, buttons=tuple(_button(f"{m}", f"model:{m}") for m in others))
+
+    async def _choose(self, place: Place, wanted: str) -> str:
         if wanted == "default":
             await self._models.choose(place, None)
             return f"This chat uses `{self._models.default}` again."
@@ -278,3 +281,7 @@ class ChatCommands:
         actor = stored.event.actor
         role = "the owner" if actor.user_id == self._facts.owner else "an allowed user"
         return f"You are {actor.name or 'nameless'}, id `{actor.user_id}`, {role}."
+
+
+def _button(label: str, kind: str) -> tuple[Button, str]:
+    return Button(label=label, id=secrets.token_urlsafe(12)), kind

@@ -20,7 +20,8 @@ from assurebot.errors import (
     StoreError,
 )
 from assurebot.ports import AuditLog, Clock, Store
-from assurebot.telegram.updates import ALLOWED_UPDATES, Self, arrival
+from assurebot.telegram.reading import Albums, Self
+from assurebot.telegram.updates import ALLOWED_UPDATES, arrival
 from assurebot.turns.effects import effect
 from assurebot.turns.intake import Intake
 from assurebot.turns.outbox import LONGEST_BAN_SECONDS
@@ -98,6 +99,7 @@ class Poller:
         self._commands = commands
         self._times = times
         self._me: Self | None = None
+        self._albums = Albums(maxlen=20)
         self._offset: int | None = None
         self._failures = 0
         self._trouble: str | None = "no poll yet"
@@ -145,6 +147,9 @@ class Poller:
     async def _poll(self) -> None:
         if self._me is None:
             self._offset = await self._store.offset()
+            # The rest of an album may come now; only the part that is here told that it is for us.
+            known = (each.event for each in await self._store.unfinished() if each.event.album)
+            self._albums.extend(f"{each.place.chat_id}:{each.album}" for each in known)
             user_id, username = await self._source.identify()
             preparing = AuditEntry(type="send", action="prepare", target="telegram")
             async with effect(self._audit, preparing):
@@ -161,7 +166,7 @@ class Poller:
         if batch:
             numbers = [n for item in batch if isinstance(n := item.get("update_id"), int)]
             following = max(numbers) + 1 if numbers else self._offset
-            arrivals = [arrival(item, self._me, now) for item in batch]
+            arrivals = [arrival(item, self._me, now, self._albums) for item in batch]
             await self._intake.take(arrivals, offset=following)
             self._offset = following
         if self._trouble is not None:

@@ -7,7 +7,6 @@ anything nested too deep) is shown as text: no word is lost, and no link has ano
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -22,13 +21,13 @@ from assurebot.ports import Links
 from assurebot.telegram.links import guard
 from assurebot.telegram.page import Page
 from assurebot.telegram.split import clean, split
+from assurebot.telegram.tables import write_table
 from assurebot.values import Entity, Piece
 
 MAX_MARKDOWN = 32_768
 """So many characters are read as Markdown (the parser is quadratic on some); more stay plain."""
 
 _MAX_NESTING = 100
-_MAX_PADDING = 32
 _RULE, _PICTURE = "\u2014\u2014\u2014", "\U0001f5bc "
 
 _SCHEMES = ("http:", "https:", "tg:", "mailto:", "tel:")
@@ -186,31 +185,8 @@ def _image(page: Page, token: Token) -> None:
 
 
 def _close_table(page: Page, _token: Token) -> None:
-    page.new_block()
-    page.write_code(_aligned(page.rows), "pre")
-    page.rows = []
-    page.new_block()
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    paddings = [min(_MAX_PADDING, max(map(_width, column))) for column in zip(*rows, strict=True)]
-    lines = [" | ".join(map(_padded, _filled(row), paddings)).rstrip() for row in rows]
-    return "\n".join((lines[0], "-+-".join("-" * padding for padding in paddings), *lines[1:]))
-
-
-def _filled(row: list[str]) -> list[str]:
-    """Leave out the empty cells at the end."""
-    return row[: max((at for at, cell in enumerate(row, 1) if cell), default=0)]
-
-
-def _padded(cell: str, padding: int) -> str:
-    return cell + " " * (padding - _width(cell))
-
-
-def _width(text: str) -> int:
-    """Count columns of a fixed-width font."""
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(unicodedata.category(char)[0] == "M" for char in text)
+    rows, page.rows = page.rows, []
+    write_table(page, rows)
 
 
 _HANDLERS: Mapping[str, Callable[[Page, Token], None]] = {

@@ -110,8 +110,8 @@ def _period(name: str, rows: Sequence[UsageRow]) -> list[str]:
         given = sum(row.input_tokens for row in some)
         made = sum(row.output_tokens for row in some)
         cost = sum(row.cost_usd for row in some)
-        use = f"calls {calls:,}, tokens {given:,} in, {made:,} out"
-        lines.append(f"• {kind} `{model}`: {use}, ${cost:.4f}")
+        tokens = f", tokens {given:,} in, {made:,} out" if given or made else ""
+        lines.append(f"• {kind} `{model}`: calls {calls:,}{tokens}, ${cost:.4f}")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from assurebot.demo.telegram import TelegramServer
 from assurebot.demo.telegram_chats import SentFile
 from assurebot.demo.telegram_faults import Hang, Refuse
+from assurebot.demo.telegram_wire import Upload
 from assurebot.errors import ChatRejected, ChatUnavailable
 from assurebot.telegram.client import TelegramClient
 from assurebot.values import Attachment, Button, Entity, Piece, Place
@@ -107,6 +109,59 @@ async def test_name_is_only_a_name(name: str, *, photo: bool, count: int) -> Non
         messages = server.messages(OWNER)
         assert [message.file.content for message in messages if message.file] == [png()] * count
         assert server.violations == []
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "file:///etc/passwd", "http://x/y.ogg", "attach://a", "answer.ogg"]
+)
+async def test_voice_is_its_own_bytes(name: str) -> None:
+    """A voice message arrives as one, whatever it is called, as an answer."""
+    async with TelegramServer() as server:
+        said = server.person(OWNER).say("speak")
+        media = (Attachment(blob=1, name=name, size=4, kind="voice"),)
+        message_id = await send(server, Piece(text="", media=media, reply_to=said), [b"OggS"])
+        (message,) = server.messages(OWNER)
+        assert message.message_id == message_id
+        assert message.file is not None
+        assert (message.file.kind, message.file.content) == ("voice", b"OggS")
+        assert (message.reply_to, server.violations) == (said, [])
+
+
+KINDS = ("photo", "document", "voice")
+NAMES = ("/etc/passwd", "file:///etc/passwd", "http://127.0.0.1/x", "attach://x", "AgACAgIAAx0")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 2])
+async def test_no_media_parameter_is_text(kind: str, count: int) -> None:
+    """Over the wire each media is bytes of a part, or the name of such a part: never a given name.
+
+    A name of a file here, a URL or another chat's file id would be read, fetched or sent.
+    """
+    if kind == "voice" and count > 1:
+        count = 1  # there are no albums of those
+    for name in NAMES:
+        async with TelegramServer() as server:
+            server.person(OWNER)
+            media = tuple(
+                Attachment(blob=n, name=name, size=9, kind=kind)  # type: ignore[arg-type] # of a parameter
+                for n in range(count)
+            )
+            await send(server, Piece(text="", media=media), [png()] * count)
+            (call,) = server.requests
+            given = [call.params.get(each) for each in KINDS if each in call.params]
+            items = call.params.get("media")
+            if items is not None:
+                given = [call.params[i["media"].removeprefix("attach://")] for i in _read(items)]
+                assert all(i["media"].removeprefix("attach://") != "x" for i in _read(items))
+            assert [type(each) for each in given] == [Upload] * count
+            assert server.violations == []
+
+
+def _read(items: object) -> list[dict[str, str]]:
+    found = json.loads(items) if isinstance(items, str) else items
+    assert isinstance(found, list)
+    return found
 
 
 async def test_file_in_the_working_folder_is_not_sent(

@@ -176,7 +176,7 @@ FRAGMENTS = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=40), st.sampled_from([1, 1, 20]))
 def test_no_mixture_makes_a_link(fragments: list[str], times: int) -> None:
     """Whatever is put together, nothing of it can be tapped, and Telegram takes it as it is."""

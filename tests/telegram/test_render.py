@@ -159,7 +159,7 @@ SOUP = st.lists(
 ANY_TEXT = st.text().map(lambda text: text.replace("&", "+"))  # `&amp;` rightly becomes one sign
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     text=ANY_TEXT | SOUP,
     times=st.sampled_from([1, 1, 1, 40]),
@@ -171,7 +171,7 @@ def test_any_text_arrives_whole_in_valid_messages(text: str, times: int, links: 
     assert (problems(pieces), lost(text * times, pieces)) == ([], [])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text() | SOUP, times=st.sampled_from([1, 300]))
 def test_plain_text_loses_white_space_only(text: str, times: int) -> None:
     """The plain form keeps every character but white space at the cuts, and has no entities."""

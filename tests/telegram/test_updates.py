@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assurebot.demo.telegram_kinds import every_kind
-from assurebot.telegram.updates import ALLOWED_UPDATES, Self, arrival
+from assurebot.telegram.reading import Albums, Self
+from assurebot.telegram.updates import ALLOWED_UPDATES, arrival
 from assurebot.values import Event, Person, Place, TextPart
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -22,6 +23,7 @@ OTHER_BOT = {"id": 98, "is_bot": True, "first_name": "Gif", "username": "gif"}
 HOME = {"id": 42, "type": "private", "first_name": "Ann"}
 TEAM = {"id": -1001, "type": "supergroup", "title": "Team"}
 HIDDEN = {"type": "hidden_user", "sender_user_name": "Somebody", "date": 1}
+SOMEBODY = "(Forwarded from user Somebody, 1970-01-01 00:00 UTC)"
 
 
 def command(length: int, offset: int = 0) -> list[dict[str, Any]]:
@@ -36,7 +38,7 @@ def message(chat: dict[str, Any] = HOME, **fields: Any) -> dict[str, Any]:
 
 def read(raw: dict[str, Any]) -> Event | None:
     """Read an update as if it were accepted."""
-    return arrival({"update_id": 1, **raw}, ME, NOW).read()
+    return arrival({"update_id": 1, **raw}, ME, NOW, Albums()).read()
 
 
 def brief(raw: dict[str, Any]) -> tuple[Any, ...] | None:
@@ -113,9 +115,12 @@ QUOTED, FORWARDED, MINE = "untrusted:quoted message", "untrusted:forwarded messa
         ({"text": "/help"}, ("message", "", [("/help", MINE)])),
         (
             {"text": "/stop", "entities": command(5), "forward_origin": HIDDEN},
-            ("message", "", [("/stop", FORWARDED)]),
+            ("message", "", [(f"{SOMEBODY}\n/stop", FORWARDED)]),
         ),
-        ({"text": "evil", "forward_origin": HIDDEN}, ("message", "", [("evil", FORWARDED)])),
+        (
+            {"text": "evil", "forward_origin": HIDDEN},
+            ("message", "", [(f"{SOMEBODY}\nevil", FORWARDED)]),
+        ),
         ({"text": "evil", "via_bot": OTHER_BOT}, ("message", "", [("evil", VIA_BOT)])),
         (
             {"text": "/stop", "entities": command(5), "via_bot": OTHER_BOT},
@@ -146,15 +151,11 @@ QUOTED, FORWARDED, MINE = "untrusted:quoted message", "untrusted:forwarded messa
                 "caption": "look",
                 "photo": [{"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}],
             },
-            (
-                "message",
-                "",
-                [("look", MINE), ("(With a photo, which cannot be read yet.)", MINE)],
-            ),
+            ("message", "", [("look", MINE)]),
         ),
         (
             {"dice": {"emoji": "🎲", "value": 3}},
-            ("unsupported", "", [("dice", MINE)]),
+            ("message", "", [("(dice) emoji: 🎲; value: 3", MINE)]),
         ),
         ({"invention": {"x": 1}}, ("unsupported", "", [("a message of a newer kind", MINE)])),
         ({"new_chat_members": [BEN]}, None),
@@ -185,12 +186,27 @@ def test_group_messages_are_read_if_they_address_the_bot(
     assert (None if found is None else found.parts[-1].text) == text
 
 
-def test_edit_is_named_and_never_a_command() -> None:
-    """An edited command is not carried out; it is one event per edit."""
-    edited = message(text="/panic", entities=command(6), edit_date=9)
-    found = read({"edited_message": edited})
-    assert found is not None
-    assert (found.kind, found.key, found.command) == ("unsupported", "edit:42:5:9", "")
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"text": "/py 1", "entities": command(3)}, ("edit", "py", [("1", MINE)])),
+        ({"text": "better"}, ("edit", "", [("better", MINE)])),
+        (
+            {"video": {"file_id": "a"}},
+            ("edit", "", [("(With a video, which cannot be read yet.)", MINE)]),
+        ),
+        ({"location": {"latitude": 1.5, "longitude": 2}}, None),
+    ],
+)
+def test_edit_holds_all_of_the_message_and_names_it(
+    fields: dict[str, Any], expected: tuple[Any, ...] | None
+) -> None:
+    """Even that of a command is never one; a live location, which moves by itself, is no edit."""
+    edited = {"edited_message": message(**fields, edit_date=9)}
+    assert brief(edited) == expected
+    found = read(edited)
+    if found is not None:
+        assert (found.key, found.press) == ("edit:42:5:9:1", "message:42:5")
 
 
 def test_press_carries_the_buttons_id_and_the_presser() -> None:
@@ -202,7 +218,7 @@ def test_press_carries_the_buttons_id_and_the_presser() -> None:
         "data": "b1",
         "message": message(TEAM, **{"from": BOT}, text="ours"),
     }
-    found = arrival({"update_id": 1, "callback_query": pressed}, ME, NOW)
+    found = arrival({"update_id": 1, "callback_query": pressed}, ME, NOW, Albums())
     assert (found.user_id, found.chat_id, found.chat_kind, found.key) == (
         *(43, -1001, "group"),
         "press:q1",
@@ -219,7 +235,7 @@ def test_press_carries_the_buttons_id_and_the_presser() -> None:
 def test_stop_of_a_draft_is_the_command() -> None:
     """The button of a draft in a private chat means /stop by the person of that chat."""
     raw = {"update_id": 8, "stopped_message_generation": {"chat": HOME, "draft_id": 3}}
-    found = arrival(raw, ME, NOW)
+    found = arrival(raw, ME, NOW, Albums())
     assert (found.user_id, found.key) == (42, "update:8")
     event = found.read()
     assert event is not None
@@ -232,7 +248,7 @@ def test_every_kind_names_its_person_or_nobody(chat: dict[str, Any]) -> None:
     found = {
         each.what: (each.user_id, each.chat_id)
         for update in every_kind(ANN, chat)
-        for each in [arrival({"update_id": 1, **update}, ME, NOW)]
+        for each in [arrival({"update_id": 1, **update}, ME, NOW, Albums())]
     }
     nobody = {what for what, (user_id, _) in found.items() if user_id is None}
     assert nobody == {
@@ -248,7 +264,7 @@ def test_every_kind_names_its_person_or_nobody(chat: dict[str, Any]) -> None:
 def test_who_speaks_as_a_chat_is_nobody(name: str) -> None:
     """The stand-in id beside `sender_chat` is never taken for a person."""
     raw = {"update_id": 1, "message": message(TEAM, text="x", **{name: TEAM})}
-    assert arrival(raw, ME, NOW).user_id is None
+    assert arrival(raw, ME, NOW, Albums()).user_id is None
 
 
 json_values = st.recursive(
@@ -268,7 +284,7 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from(["update_id", *ALLOWED_UPDATES]), json_values, max_size=3))
 def test_no_shape_makes_the_gate_raise(raw: dict[str, Any]) -> None:
     """Whatever stands in an update, who and where are found without an error, and can be kept."""
-    found = arrival(raw, ME, NOW)
+    found = arrival(raw, ME, NOW, Albums())
     assert isinstance(found.user_id, int | None)
     assert found.raw.encode()
 
@@ -306,5 +322,5 @@ def test_bare_mention_is_a_message() -> None:
 def test_only_what_passed_the_gate_is_read() -> None:
     """Of an update with two kinds the one whose sender was checked counts, and no other."""
     foreign = message(**{"from": BEN}, text="evil")
-    found = arrival({"poll_answer": {"user": ANN}, "message": foreign}, ME, NOW)
+    found = arrival({"poll_answer": {"user": ANN}, "message": foreign}, ME, NOW, Albums())
     assert (found.what, found.user_id, found.read()) == ("poll_answer", 42, None)

@@ -127,6 +127,23 @@ Left today: $4.1050 of $5; a new day begins at 00:00 UTC."""
 CAP = "All together may spend $5 a day."
 
 
+async def test_sound_has_no_tokens(tmp_path: Path) -> None:
+    """What is paid by seconds or characters is a line of its kind, without tokens."""
+    async with store(tmp_path) as kept:
+        charge = Charge(
+            at=NOW,
+            turn=None,
+            user=OTHER,
+            kind="transcription",
+            model="openai:whisper-1",
+            cost_usd=Decimal("0.006"),
+        )
+        await kept.reserve(charge, ())
+        text, _ = await command(kept).answer(asked_by(OTHER))
+    line = "• transcription `openai:whisper-1`: calls 1, $0.0060"
+    assert text.startswith(f"**You**\nToday: $0.0060\n{line}\nThis month: $0.0060\n{line}\n\n{CAP}")
+
+
 async def test_owner_sees_own_use_and_that_of_all(tmp_path: Path) -> None:
     """In private the owner sees both, by kind and model, and what is left."""
     async with store(tmp_path) as kept:
