@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from assurebot.values import Approval, Event, Exchange, Job, Piece, Step, Trace
+from assurebot.values import Approval, ChatFile, Event, Exchange, Job, Piece, Step, Trace
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -18,6 +18,7 @@ EXCHANGE: TypeAdapter[Exchange] = TypeAdapter(Exchange)
 PIECE: TypeAdapter[Piece] = TypeAdapter(Piece)
 APPROVAL: TypeAdapter[Approval] = TypeAdapter(Approval)
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
+FILE: TypeAdapter[ChatFile] = TypeAdapter(ChatFile)
 TRACE: TypeAdapter[Trace] = TypeAdapter(Trace)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,7 @@ from assurebot.store import (
     approvals,
     blobs,
     facts,
+    files,
     folder,
     history,
     inbox,
@@ -57,6 +59,8 @@ from assurebot.values import (
     Approval,
     ApprovalState,
     BoxFile,
+    ChatFile,
+    Event,
     Exchange,
     Job,
     JobRun,
@@ -205,6 +209,7 @@ class SqlStore:
             inbox.expire(connection, old)
             schedules.expire(connection, old)
             blobs.forget(connection)
+            files.expire(connection, old)
 
         await self._writer.run(work)
 
@@ -229,6 +234,14 @@ class SqlStore:
         """See `Store.note`."""
         now = self._clock.now()
         await self._writer.run(lambda c: inbox.note(c, event_id, steps, now))
+
+    async def merge(self, event: StoredEvent, others: Sequence[int]) -> None:
+        """See `Store.merge`."""
+        await self._writer.run(lambda c: inbox.merge(c, event, others))
+
+    async def amend(self, key: str, event: Event) -> tuple[StoredEvent | None, bool]:
+        """See `Store.amend`."""
+        return await self._writer.run(lambda c: inbox.amend(c, key, event))
 
     async def failed(self, event_id: int, error: str) -> int:
         """See `Store.failed`."""
@@ -319,6 +332,8 @@ class SqlStore:
             which = {"before": before, "turn": turn}
             withdrawn = approvals.withdraw(connection, place, note, **which, now=now)
             added = inbox.add(connection, [again]) if again is not None and withdrawn else ()
+            for fresh in added:
+                files.follow(connection, turn or 0, fresh.id)
             return withdrawn, next(iter(added), None)
 
         return await self._writer.run(work)
@@ -427,6 +442,40 @@ class SqlStore:
         """See `Store.job_runs`."""
         return await self._read(lambda c: schedules.history(c, job_id, limit))
 
+    # --- files
+
+    async def add_file(
+        self, chat_id: int, file: ChatFile, data: bytes, pages: Sequence[str]
+    ) -> ChatFile:
+        """See `Store.add_file`."""
+        return await self._writer.run(lambda c: files.add(c, chat_id, file, data, pages))
+
+    async def event_files(self, event_id: int) -> tuple[ChatFile, ...]:
+        """See `Store.event_files`."""
+        return await self._read(lambda c: files.of_event(c, event_id))
+
+    async def files(self, chat_id: int) -> tuple[ChatFile, ...]:
+        """See `Store.files`."""
+        return await self._read(lambda c: files.of_chat(c, chat_id))
+
+    async def file_pages(self, file_id: int, first: int, count: int) -> tuple[str, ...]:
+        """See `Store.file_pages`."""
+        return await self._read(lambda c: files.texts(c, file_id, first, count))
+
+    async def find_in_files(
+        self, chat_id: int, words: str, number: int | None, limit: int
+    ) -> tuple[tuple[int, int, str], ...]:
+        """See `Store.find_in_files`."""
+        return await self._read(lambda c: files.find(c, chat_id, words, number, limit))
+
+    async def file_data(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+        """See `Store.file_data`."""
+        return await self._read(lambda c: files.data(c, ids))
+
+    async def remove_file(self, chat_id: int, number: int) -> bool:
+        """See `Store.remove_file`."""
+        return await self._writer.run(lambda c: files.remove(c, chat_id, number))
+
     # --- history
 
     async def exchanges(self, place: Place, limit: int) -> tuple[Exchange, ...]:
@@ -444,14 +493,25 @@ class SqlStore:
     # --- outbox
 
     async def say(
-        self, place: Place, pieces: Sequence[Piece], trace: Trace, *, once: str | None = None
+        self,
+        place: Place,
+        pieces: Sequence[Piece],
+        trace: Trace,
+        *,
+        once: str | None = None,
+        files: Sequence[BoxFile] = (),
     ) -> tuple[OutboxRow, ...]:
         """See `Store.say`."""
 
         def work(connection: Connection) -> tuple[OutboxRow, ...]:
             if once is not None and not facts.first_time(connection, once):
                 return ()
-            return outbox.add(connection, place, pieces, trace)
+            ids = blobs.keep(connection, trace.turn or 0, files)
+            stored = (
+                replace(piece, media=tuple(replace(m, blob=ids[m.blob]) for m in piece.media))
+                for piece in pieces
+            )
+            return outbox.add(connection, place, tuple(stored), trace)
 
         return await self._writer.run(work)
 

@@ -10,10 +10,10 @@ from sqlalchemy.dialects.sqlite import insert
 
 from assurebot.errors import AlreadyEnded
 from assurebot.ports import Incoming
-from assurebot.store import facts, spend
+from assurebot.store import facts, files, spend
 from assurebot.store.codec import EVENT, STEP, dump, readable
 from assurebot.store.schema import UNENDED, approvals, blobs, buttons, inbox, notices, steps
-from assurebot.values import Place, Step, StoredEvent, ToolStep
+from assurebot.values import Event, Place, Step, StoredEvent, ToolStep
 
 
 def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent, ...]:
@@ -40,6 +40,7 @@ def add(connection: Connection, batch: Sequence[Incoming]) -> tuple[StoredEvent,
             for table in (steps, blobs):
                 taken_over = update(table).where(table.c.event_id == item.continues)
                 connection.execute(taken_over.values(event_id=row_id))
+            files.follow(connection, item.continues, row_id)
         added.append(StoredEvent(id=row_id, event=item.event))
     return tuple(added)
 
@@ -190,6 +191,41 @@ def sleeping(connection: Connection, place: Place) -> tuple[StoredEvent, ...]:
     query = select(inbox).where(inbox.c.state == "waiting").order_by(inbox.c.id)
     found = readable(connection.execute(query).mappings(), stored_event)
     return tuple(each for each in found if each.event.place.key == place.key)
+
+
+def merge(connection: Connection, event: StoredEvent, others: Sequence[int]) -> None:
+    """Let an event hold several, the others being done; its own former row is done beside it.
+
+    Raises:
+        AlreadyEnded: One of them was begun, or is over.
+    """
+    row = connection.execute(select(inbox).where(inbox.c.id == event.id)).mappings().one()
+    if row["key"] != event.event.key:
+        connection.execute(update(inbox).where(inbox.c.id == event.id).values(key=event.event.key))
+        alone = {name: value for name, value in row.items() if name != "id"} | {"state": "done"}
+        connection.execute(insert(inbox).values(alone))
+    body = dump(EVENT, event.event)
+    held = _change_untouched(connection, [event.id], event=body)
+    if held + _change_untouched(connection, others, state="done") != 1 + len(others):
+        raise AlreadyEnded(f"of event {event.id} and {len(others)} others one was begun")
+
+
+def amend(connection: Connection, key: str, event: Event) -> tuple[StoredEvent | None, bool]:
+    """Put a new form in the place of an event that was not begun, unless one is a command."""
+    known = (inbox.c.source == event.source) & (inbox.c.key == key) & inbox.c.event.is_not(None)
+    found = readable(connection.execute(select(inbox).where(known)).mappings(), stored_event)
+    if not found or "command" in {event.kind, found[0].event.kind}:
+        return next(iter(found), None), False
+    changed = _change_untouched(connection, [found[0].id], event=dump(EVENT, event))
+    return found[0], bool(changed)
+
+
+def _change_untouched(connection: Connection, ids: Sequence[int], **values: object) -> int:
+    """Change events that no work was ever begun on: a start may have been taken back."""
+    begun = select(steps.c.event_id).where(steps.c.event_id == inbox.c.id).exists()
+    waiting = (inbox.c.state == "open") & (inbox.c.starts == 0) & ~begun
+    rows = update(inbox).where(inbox.c.id.in_(ids), waiting)
+    return connection.execute(rows.values(**values)).rowcount
 
 
 def _change_open(connection: Connection, event_id: int, **values: object) -> None:

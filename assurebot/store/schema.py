@@ -227,6 +227,30 @@ runs = Table(
 Index("runs_job", runs.c.job_id)
 Index("runs_event", runs.c.event_id)
 
+files = Table(
+    "files",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("chat_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),  # people know it by this; 0: in no list
+    Column("event_id", RowId, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),  # all else; what has a column is not kept up in it
+    Column("data", LargeBinary, nullable=False),  # last: the others are read without it
+    UniqueConstraint("event_id", "n"),
+    sqlite_autoincrement=True,  # messages in the history name it by this
+)
+Index("files_chat", files.c.chat_id, files.c.number)
+
+pages = Table(
+    "pages",
+    metadata,
+    Column("file_id", RowId, primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
 Migration = Callable[[Connection], None]
 
 
@@ -282,6 +306,15 @@ MIGRATIONS: tuple[Migration, ...] = (
         "note TEXT NOT NULL, PRIMARY KEY (id))",
         "CREATE INDEX runs_job ON runs (job_id)",
         "CREATE INDEX runs_event ON runs (event_id)",
+    ),
+    _run(
+        "CREATE TABLE files (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "
+        "chat_id BIGINT NOT NULL, number INTEGER NOT NULL, event_id INTEGER NOT NULL, "
+        "n INTEGER NOT NULL, size BIGINT NOT NULL, body TEXT NOT NULL, data BLOB NOT NULL, "
+        "UNIQUE (event_id, n))",
+        "CREATE INDEX files_chat ON files (chat_id, number)",
+        "CREATE TABLE pages (file_id INTEGER NOT NULL, n INTEGER NOT NULL, text TEXT NOT NULL, "
+        "PRIMARY KEY (file_id, n))",
     ),
 )
 """`MIGRATIONS[k]` leads a database from version k + 1 to k + 2."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from assurebot.ports import Ending, Incoming, Sleep
 from assurebot.store.database import SqlStore
 from assurebot.values import (
     Approval,
     AssistantMessage,
+    ChatFile,
     Event,
     Exchange,
     ModelRef,
@@ -133,3 +135,9 @@ def sleep(turn: int, *calls: int, place: Place = HERE, minutes: int = 10) -> Sle
         trace=Trace(turn=turn),
         approvals=tuple(asked(turn, n, place, minutes=minutes) for n in calls),
     )
+
+
+def chat_file(turn: int, n: int = 0, **fields: Any) -> ChatFile:
+    """Make a text that came with a turn."""
+    given = {"kind": "text", "name": "a.txt", "mime": "text/plain", "size": 1, **fields}
+    return ChatFile(event_id=turn, n=n, label="untrusted:document", at=NOW, **given)

@@ -17,8 +17,9 @@ from assurebot.values import (
     ModelStep,
     Piece,
     StoredEvent,
+    Trace,
 )
-from tests.store.making import NOW, added, ending, event, store
+from tests.store.making import HERE, NOW, added, ending, event, store
 
 ONE, TWO, THREE = (BoxFile(name=f"{n}.bin", data=bytes([n]) * n) for n in (1, 2, 3))
 
@@ -150,4 +151,25 @@ async def test_nothing_stays_behind_what_cannot_be_read(tmp_path: Path, damage: 
             await opened.sent(row_id, 1)
         if is_open:
             await opened.finish(still_open.id, ending())
+        assert left(tmp_path) == []
+
+
+async def test_files_that_are_said_are_kept_until_they_are_sent(tmp_path: Path) -> None:
+    """They come in one commit with their message, once, though its event is over long since."""
+    async with store(tmp_path) as opened:
+        stored = await added(opened, "a")
+        await opened.finish(stored.id, sending())
+        trace = Trace(turn=stored.id)
+        before = opened.commits
+        said = with_files(1, 0)
+        (row,) = await opened.say(HERE, [said], trace, once="spoken:1", files=[ONE, TWO])
+        assert opened.commits == before + 1
+        assert await opened.say(HERE, [said], trace, once="spoken:1", files=[ONE, TWO]) == ()
+        other = await added(opened, "b")
+        await opened.finish(other.id, sending())  # forgets what nothing needs
+    async with store(tmp_path) as opened:
+        assert await opened.unsent() == (row,)
+        blobs = [each.blob for each in row.piece.media]
+        assert await opened.blobs(blobs) == (TWO.data, ONE.data)
+        await opened.sent(row.id, 9)
         assert left(tmp_path) == []

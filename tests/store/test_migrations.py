@@ -25,6 +25,7 @@ from tests.store.making import (
     HERE,
     NOW,
     THERE,
+    chat_file,
     event,
     exchange,
     paid,
@@ -97,10 +98,25 @@ async def test_database_of_version_2_is_led_over(tmp_path: Path) -> None:
     await check(tmp_path / "old", NOTICE, steps, spent)
 
 
+async def test_database_of_version_3_is_led_over(tmp_path: Path) -> None:
+    """All rows are there, and it takes files."""
+    lay(tmp_path / "old", 3)
+    spent = Spent(calls=3, input_tokens=30, output_tokens=15, cost_usd="0.8750")
+    async with store(tmp_path / "old") as opened:
+        assert [note.text for note in await opened.memories(42)] == ["I live in Ulm"]
+        await opened.note(2, [paid(0, "0.5")])
+        assert await opened.files(42) == ()
+        kept = await opened.add_file(42, chat_file(2), b"x", ["words"])
+    steps = (paid(0, "0.5"), ToolStep(n=1, call=ToolCall(id="c", name="act", arguments="{}")))
+    await check(tmp_path / "old", NOTICE, steps, spent)
+    async with store(tmp_path / "old") as opened:
+        assert await opened.files(42) == (kept,)
+
+
 async def test_old_and_new_databases_have_the_same_tables(tmp_path: Path) -> None:
     """What the migrations make is what a new database has."""
     found = []
-    for version in (None, 1, 2):
+    for version in (None, 1, 2, 3):
         folder = tmp_path / str(version)
         if version is None:
             folder.mkdir()
@@ -111,4 +127,4 @@ async def test_old_and_new_databases_have_the_same_tables(tmp_path: Path) -> Non
         with closing(sqlite3.connect(folder / "test.db")) as connection:
             rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
             found.append({name: "".join(str(sql).split()) for name, sql in rows})
-    assert found[0] == found[1] == found[2]
+    assert all(each == found[0] for each in found)
