@@ -82,10 +82,12 @@ def stubbed(exchange: Exchange) -> Exchange:
     if not any(map(is_tainted, exchange.messages)):
         return exchange
 
-    def stub(label: str) -> str:
+    def stub(label: str, file: int = 0) -> str:
         origin = label.partition(":")[2] or "untrusted"
         when = exchange.at.strftime("%Y-%m-%d %H:%M")
-        return f"[{origin} of {when} UTC is no longer shown; recall({exchange.id}) reads it]"
+        name, tool = (f" (file {file})", " or read_document") if file else ("", "")
+        shown = f"{origin}{name} of {when} UTC is no longer shown"
+        return f"[{shown}; recall({exchange.id}){tool} reads it]"
 
     shown: list[Message] = []
     for message in exchange.messages:
@@ -97,11 +99,11 @@ def stubbed(exchange: Exchange) -> Exchange:
     return replace(exchange, messages=tuple(shown))
 
 
-def _shortened(message: Message, stub: Callable[[str], str]) -> Message:
+def _shortened(message: Message, stub: Callable[..., str]) -> Message:
     match message:
         case UserMessage():
             parts = tuple(
-                TextPart(text=stub(part.label)) if is_untrusted(part.label) else part
+                TextPart(text=stub(part.label, part.file)) if is_untrusted(part.label) else part
                 for part in message.parts
             )
             return replace(message, parts=parts)

@@ -136,7 +136,7 @@ class Jobs:
             result,
             stdout=visible(redacted(result.stdout, self._redact)),
             stderr=visible(redacted(result.stderr, self._redact)),
-            files=tuple(_without_secrets(file, self._redact) for file in result.files),
+            files=tuple(without_secrets(file, self._redact) for file in result.files),
         )
 
 
@@ -177,8 +177,8 @@ def _closing(closing: AuditEntry, result: RunResult) -> AuditEntry:
     )
 
 
-def _without_secrets(file: BoxFile, redact: Redact) -> BoxFile:
-    """Redact a file of text, whose name was cleaned by the box's side; leave other bytes alone."""
+def without_secrets(file: BoxFile, redact: Redact) -> BoxFile:
+    """Redact a file of text, whose name is clean otherwise; leave other bytes alone."""
     name = redact(file.name)
     try:
         text = file.data.decode()

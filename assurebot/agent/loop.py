@@ -7,12 +7,12 @@ A turn with calls that need a press ends here as `Asleep`, and goes on from its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from assurebot.agent.files import Load, looked_at
 from assurebot.agent.history import INTERRUPTED
 from assurebot.agent.prompt import framed, system_prompt
-from assurebot.agent.talk import Journal, OnAnswer, Talk, Turn
+from assurebot.agent.talk import Journal, Keeping, OnAnswer, OnDoing, Talk, Turn
 from assurebot.agent.toolbox import Toolbox, refused
 from assurebot.errors import LimitReached
 from assurebot.guard.arguments import canonical
@@ -22,7 +22,6 @@ from assurebot.ports import Clock, Links, Provider, Redact, ToolContext
 from assurebot.values import (
     AssistantMessage,
     Attachment,
-    BoxFile,
     Decision,
     Message,
     ModelReply,
@@ -88,21 +87,6 @@ class Asleep:
     by_history: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Keeping:
-    """Keeps one tool call in the journal of its turn."""
-
-    talk: Talk
-    step: ToolStep
-
-    async def begin(self) -> None:
-        await self.talk.journal.note(*self.talk.unsaved, self.step)
-        self.talk.unsaved.clear()
-
-    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
-        return await self.talk.journal.keep(files)
-
-
 class Agent:
     """Runs turns; knows no provider and no chat."""
 
@@ -114,6 +98,7 @@ class Agent:
         clock: Clock,
         redact: Redact,
         limits: Limits,
+        load: Load,
         prompt_extra: str = "",
     ) -> None:
         self._provider = provider
@@ -121,9 +106,12 @@ class Agent:
         self._clock = clock
         self._redact = redact
         self._limits = limits
+        self._load = load
         self._prompt_extra = prompt_extra
 
-    async def run(self, turn: Turn, journal: Journal, on_answer: OnAnswer) -> Outcome | Asleep:
+    async def run(
+        self, turn: Turn, journal: Journal, on_answer: OnAnswer, on_doing: OnDoing
+    ) -> Outcome | Asleep:
         """Work a turn to its answer, or to where it needs a press.
 
         Raises:
@@ -136,6 +124,7 @@ class Agent:
             turn=turn,
             journal=journal,
             on_answer=on_answer,
+            on_doing=on_doing,
             known=known,
             approvals={each.n: each for each in turn.approvals},
             typed=typed_in(turn.event.parts),
@@ -168,14 +157,17 @@ class Agent:
             raise LimitReached(f"the limit of {self._limits.steps} steps (MAX_STEPS)")
         if talk.tokens >= self._limits.tokens:
             raise LimitReached(f"the limit of {self._limits.tokens:,} tokens for one turn")
+        messages = talk.everything()
         request = ModelRequest(
             model=talk.turn.model,
             system=system_prompt(self._prompt_extra, self._clock.now(), talk.turn.memories),
-            messages=framed(talk.everything(), talk.key),
+            messages=framed(messages, talk.key),
             tools=self._tools.specs,
             max_output_tokens=self._limits.output_tokens,
+            files=await looked_at(messages, self._load),
             trace=replace(talk.turn.trace, step=n),
         )
+        talk.on_doing("")
         reply = await self._provider.ask(request, talk.say)
         return replace(reply, message=self._cleaned(reply.message, talk.label))
 
@@ -268,7 +260,7 @@ class Agent:
             trace=replace(talk.turn.trace, step=number),
             label=talk.label,
         )
-        kept = _Keeping(talk=talk, step=ToolStep(n=number, call=call))
+        kept = Keeping(talk=talk, step=ToolStep(n=number, call=call))
         return await self._tools.settle(call, decision, context, kept, talk.approvals.get(number))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,6 +52,10 @@ class OnAnswer(Protocol):
         ...
 
 
+OnDoing = Callable[[str], None]
+"""Told what begins: a call of the tool with this name, or with no name a question to the model."""
+
+
 class Journal(Protocol):
     """Keeps the steps of one turn."""
 
@@ -80,6 +84,7 @@ class Talk:
     turn: Turn
     journal: Journal
     on_answer: OnAnswer
+    on_doing: OnDoing
     known: Mapping[int, Step]
     approvals: Mapping[int, Approval]
     typed: frozenset[str]
@@ -143,3 +148,21 @@ class Talk:
         self.tokens += reply.usage.input_tokens + reply.usage.output_tokens
         if reply.message.text:
             self.texts.append(reply.message.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """Keeps one tool call in the journal of its turn."""
+
+    talk: Talk
+    step: ToolStep
+
+    async def begin(self) -> None:
+        """Store that it begins."""
+        await self.talk.journal.note(*self.talk.unsaved, self.step)
+        self.talk.unsaved.clear()
+        self.talk.on_doing(self.step.call.name)
+
+    async def keep(self, files: Sequence[BoxFile]) -> tuple[Attachment, ...]:
+        """See `Journal.keep`."""
+        return await self.talk.journal.keep(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assurebot.agent.loop import Agent, Asleep, Limits, Outcome
@@ -63,6 +64,7 @@ class Stage:
     Attributes:
         shown: The answer so far, each time it grew.
         links: What may be links in it, each time.
+        doing: What was begun: calls by their name, and questions to the model.
     """
 
     def __init__(self, *replies: ModelReply | Exception, **given: Any) -> None:
@@ -71,6 +73,7 @@ class Stage:
         self.journal = ListJournal()
         self.shown: list[str] = []
         self.links: list[Links] = []
+        self.doing: list[str] = []
         self.tool = given.pop("tool", None) or CallingTool(acted)
         self.agent = Agent(
             provider=self.provider,
@@ -84,8 +87,13 @@ class Stage:
             clock=SetClock(),
             redact=redact,
             limits=given.pop("limits", Limits()),
+            load=self._load,
         )
         self.given = given
+
+    async def _load(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+        """Give as many bytes for each file as its number says."""
+        return {file: b"x" * file for file in ids}
 
     async def run(self, *steps: Step, past: tuple[Message, ...] = ()) -> Outcome:
         """Run a turn that has these steps already, to its answer."""
@@ -98,7 +106,7 @@ class Stage:
         turn = Turn(
             id=1, event=event("a", **self.given), model=MODEL, past=past, steps=steps, trace=TRACE
         )
-        return await self.agent.run(turn, self.journal, self._show)
+        return await self.agent.run(turn, self.journal, self._show, self.doing.append)
 
     def _show(self, text: str, *, links: Links) -> None:
         self.shown.append(text)
