@@ -21,12 +21,13 @@ async def patiently(write: Callable[[], Awaitable[T]], disk_seconds: float) -> T
         try:
             return await write()
         except StoreUnwell as error:
+            demand_not_cancelled()
             log.warning("a turn waits for the disk", error=str(error))
             await asyncio.sleep(disk_seconds)
 
 
 def demand_not_cancelled() -> None:
-    """End a task that was cancelled while a commit kept that to itself."""
+    """End a task that was cancelled while a commit, or an error on the way out, hid that."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

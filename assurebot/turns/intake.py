@@ -114,7 +114,8 @@ class Intake:
             if event is None:
                 return None
             parts = (replace(part, text=self._redact(part.text)) for part in event.parts)
-            event = replace(event, parts=tuple(parts))
+            files = (replace(file, name=self._redact(file.name)) for file in event.enclosures)
+            event = replace(event, parts=tuple(parts), enclosures=tuple(files))
         return Incoming(
             source=arrival.source,
             key=arrival.key,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from assurebot.guard.visible import visible
+from assurebot.pictures import JPEG, PNG, picture
 from assurebot.ports import Store
 from assurebot.turns.commits import patiently
 from assurebot.values import Attachment, BoxFile, Piece
@@ -21,13 +22,6 @@ one request must not be much larger than the 50 MB of the largest single file.""
 
 NAME_CHARS = 100
 
-_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""JPEG markers of frames, which hold the size; the three others are tables and extensions."""
-
-_SEGMENTS = 500
-"""A JPEG with more segments before its frame is no picture that we know of."""
-
 
 def attachment(blob: int, file: BoxFile) -> Attachment:
     """Describe a file that is stored under `blob`; a picture that Telegram may show is a photo."""
@@ -35,7 +29,8 @@ def attachment(blob: int, file: BoxFile) -> Attachment:
     name = " ".join(name.split())[-NAME_CHARS:] or "file"  # the end tells what it is
     size = len(file.data)
     kind: Literal["photo", "document"] = "document"
-    if size <= PHOTO_BYTES and _fits(_sides(file.data)):
+    mime, sides = picture(file.data)
+    if size <= PHOTO_BYTES and mime in {JPEG, PNG} and _fits(sides):
         kind = "photo"
     return Attachment(blob=blob, name=name, size=size, kind=kind)
 
@@ -76,24 +71,3 @@ def _albums(files: Sequence[Attachment]) -> Iterator[tuple[Attachment, ...]]:
 
 def _fits(sides: tuple[int, int]) -> bool:
     return 0 < max(sides) <= PHOTO_RATIO * min(sides) and sum(sides) <= PHOTO_SIDES
-
-
-def _sides(data: bytes) -> tuple[int, int]:
-    """Read width and height from the header of a PNG or JPEG; (0, 0) for all else."""
-    if data.startswith(_PNG) and data[23:]:
-        return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    if data.startswith(b"\xff\xd8\xff"):
-        return _jpeg_sides(data)
-    return 0, 0
-
-
-def _jpeg_sides(data: bytes) -> tuple[int, int]:
-    at = 2
-    for _ in range(_SEGMENTS):
-        if data[at : at + 1] != b"\xff" or not data[at + 8 :]:
-            break
-        if data[at + 1] in _FRAMES:
-            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
-        fill = data[at + 1 : at + 2] == b"\xff"
-        at += 1 if fill else 2 + int.from_bytes(data[at + 2 : at + 4])
-    return 0, 0

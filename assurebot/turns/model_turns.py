@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from assurebot.agent.history import INTERRUPTED, KEPT_EXCHANGES, conversation, waiting
@@ -12,7 +12,7 @@ from assurebot.agent.loop import Agent, Asleep, Outcome
 from assurebot.agent.talk import Turn
 from assurebot.agent.toolbox import refused
 from assurebot.agent.tools.recall import shown
-from assurebot.errors import LimitReached, ProviderError, ProviderUnavailable
+from assurebot.errors import LimitReached, ProviderError, ProviderRejected, ProviderUnavailable
 from assurebot.ports import Clock, Links, Redact, Store
 from assurebot.turns.approvals import Approvals
 from assurebot.turns.commits import patiently
@@ -21,6 +21,7 @@ from assurebot.turns.media import kept
 from assurebot.turns.models import ModelChoice
 from assurebot.turns.notices import Notices
 from assurebot.turns.preview import Preview
+from assurebot.turns.receiving import NotReceived, Receiving
 from assurebot.values import (
     OWNER,
     Approval,
@@ -43,6 +44,11 @@ from assurebot.values import (
 
 TAINTED = "🌐"
 """The sign under an answer that content from outside had a part in; /help explains it."""
+
+BLIND = (
+    " It was shown a picture or a PDF, which not every model can look at: /model chooses another, "
+    "/new starts without."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,7 @@ class ModelTurns:
         self,
         *,
         agent: Agent,
+        receiving: Receiving,
         approvals: Approvals,
         notices: Notices,
         store: Store,
@@ -81,12 +88,14 @@ class ModelTurns:
         clock: Clock,
         endings: Endings,
         redact_cut: Redact,
+        answered: Callable[[StoredEvent, str], None],
         owner: int,
         may_press: frozenset[int],
         turn_seconds: float,
         disk_seconds: float,
     ) -> None:
         self._agent = agent
+        self._receiving = receiving
         self._approvals = approvals
         self._notices = notices
         self._store = store
@@ -94,6 +103,7 @@ class ModelTurns:
         self._clock = clock
         self._endings = endings
         self._redact_cut = redact_cut
+        self._answered = answered
         self._owner = owner
         self._may_press = may_press
         self._turn_seconds = turn_seconds
@@ -106,17 +116,20 @@ class ModelTurns:
         journal.see(turn.steps)
         try:
             async with preview.showing(), asyncio.timeout(self._turn_seconds):
-                outcome = await self._agent.run(turn, journal, preview.on_text)
+                outcome = await self._run(stored, turn, journal, preview)
         except TimeoutError:
             limit = f"the limit of {self._turn_seconds:g} s (TURN_TIMEOUT)"
             await self.cut_short(stored, preview, f"⏱ I stopped at {limit}.", limit)
         except LimitReached as error:
             await self.cut_short(stored, preview, f"⏱ I stopped at {error}.", f"{error}")
+        except NotReceived as error:
+            await self._offer(stored, preview, f"⚠️ {error}")
         except ProviderUnavailable as error:
             await self._offer(stored, preview, f"⚠️ The model cannot be reached: {error}.")
             await self._notices.tell(stored, journal.results)
         except ProviderError as error:
-            await self._offer(stored, preview, f"⚠️ The model did not answer: {error}.")
+            hint = await self._hint(stored, turn) if isinstance(error, ProviderRejected) else ""
+            await self._offer(stored, preview, f"⚠️ The model did not answer: {error}.{hint}")
             await self._notices.tell(stored, journal.results)
         else:
             if isinstance(outcome, Asleep):
@@ -141,13 +154,40 @@ class ModelTurns:
         tainted = preview.text and preview.links is not None
         label = untrusted("stopped answer") if tainted else OWNER
         answer = AssistantMessage(text=said, label=label)
-        messages = (UserMessage(parts=stored.event.parts), answer)
+        messages = (UserMessage(parts=await self._received(stored)), answer)
         exchange = Exchange(id=stored.id, at=self._clock.now(), messages=messages)
         files = [file for result in made.values() for file in result.files]
         await self._endings.end(
             stored, said, exchange=exchange, files=files, preview=preview, failure=failure
         )
         await self._notices.tell(stored, made)
+
+    async def _run(
+        self, stored: StoredEvent, turn: Turn, journal: _Journal, preview: Preview
+    ) -> Outcome | Asleep:
+        """Receive what came with the message, and have the agent answer, if it can."""
+        received = await self._receiving.parts(stored, turn.model, preview)
+        parts = (*turn.event.parts, *received.parts)
+        if received.sorry:
+            said = UserMessage(parts=parts)
+            label = untrusted("document") if is_tainted(said) else OWNER
+            answer = AssistantMessage(text=received.sorry, label=label)
+            links = None if label == OWNER else frozenset[str]()
+            return Outcome(text=answer.text, messages=(said, answer), steps=(), links=links)
+        turn = replace(turn, event=replace(turn.event, parts=parts))
+        return await self._agent.run(turn, journal, preview.on_text, preview.on_doing)
+
+    async def _received(self, stored: StoredEvent) -> tuple[TextPart, ...]:
+        """Return the parts of an event with what has been received of its enclosures."""
+        model = await self._models.get(stored.event.place)
+        received = await self._receiving.parts(stored, model)
+        return (*stored.event.parts, *received.parts)
+
+    async def _hint(self, stored: StoredEvent, turn: Turn) -> str:
+        """Say what helps where a model may have refused what it was shown."""
+        messages = (*turn.past, UserMessage(parts=await self._received(stored)))
+        said = (message for message in messages if isinstance(message, UserMessage))
+        return BLIND if any(part.media for each in said for part in each.parts) else ""
 
     # --- what a turn starts from
 
@@ -181,7 +221,13 @@ class ModelTurns:
         events = await self._store.sleeping(stored.event.place)
         pending = await self._store.pending(stored.event.place) if events else ()
         names = {event.id: [p.name for p in pending if p.event_id == event.id] for event in events}
-        return [waiting(event, ", ".join(names[event.id])) for event in events]
+        return [
+            waiting(
+                replace(event, event=replace(event.event, parts=await self._received(event))),
+                ", ".join(names[event.id]),
+            )
+            for event in events
+        ]
 
     async def _decided(self, event_id: int) -> tuple[Approval, ...]:
         """Return the approvals of a turn; one by somebody who may press no more is none."""
@@ -202,7 +248,14 @@ class ModelTurns:
         if exchange is None or not any(map(is_tainted, exchange.messages)):
             return ()
         label = untrusted("earlier exchange")
-        return (TextPart(text=shown(exchange), label=label, quoted=True),)
+        asked = exchange.messages[0]
+        seen = asked.parts if isinstance(asked, UserMessage) else ()
+        again = (
+            TextPart(text=f"[file {part.file}]", label=label, media=part.media, file=part.file)
+            for part in seen
+            if part.media is not None
+        )
+        return (TextPart(text=shown(exchange), label=label, quoted=True), *again)
 
     # --- how it ends
 
@@ -217,6 +270,7 @@ class ModelTurns:
             preview=preview,
             links=outcome.links,
         )
+        self._answered(stored, outcome.text)
 
     async def _sleep(self, stored: StoredEvent, asleep: Asleep, preview: Preview) -> None:
         text = _signed(asleep.text, asleep.links)

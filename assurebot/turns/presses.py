@@ -11,14 +11,19 @@ from assurebot.errors import ChatError
 from assurebot.ports import AuditLog, Chat, Incoming, Pressed, Store
 from assurebot.turns.approvals import NO_LONGER, Approvals
 from assurebot.turns.commits import carried_out
+from assurebot.turns.edits import edited
 from assurebot.turns.effects import effect
-from assurebot.turns.endings import AGAIN, LOOK, Endings, trace_of
+from assurebot.turns.endings import AGAIN, EDITED, LOOK, Endings, trace_of
+from assurebot.turns.preview import STOP
 from assurebot.turns.schedules import Schedules
 from assurebot.values import AuditEntry, Event, StoredEvent, TextPart
 
 log = structlog.get_logger(__name__)
 
 LOOK_INTO = "Look into this: what does it mean, and what should be done about it?"
+
+CHOICES = ("model:", "help:")
+"""Buttons of commands, which say what words behind the command would."""
 
 AFRESH = "🧹 Given up, to be run again without earlier content."
 
@@ -38,6 +43,7 @@ class Presses:
         owner: int,
         submit: Callable[[StoredEvent], None],
         end_job: Callable[[int], Awaitable[bool]],
+        command: Callable[[StoredEvent, str], Awaitable[tuple[str, str]]],
     ) -> None:
         self._store = store
         self._audit = audit
@@ -48,6 +54,7 @@ class Presses:
         self._owner = owner
         self._submit = submit
         self._end_job = end_job
+        self._command = command
 
     async def work(self, stored: StoredEvent) -> None:
         """Do what a button stands for, once; tell whoever pressed it, and end the event."""
@@ -68,9 +75,13 @@ class Presses:
 
     async def _taken(self, stored: StoredEvent) -> tuple[str, str]:
         """Do it; return the note, and a text if there is one."""
+        if stored.event.press == STOP.id:
+            return await self._command(stored, STOP.id)
         pressed = await self._store.button(stored.event.press)
         if pressed is None:
             return NO_LONGER, ""
+        if pressed.kind.startswith(CHOICES) and _same(pressed, stored):
+            return await self._command(stored, pressed.kind)
         if pressed.kind.startswith("job:") and _same(pressed, stored):
             _, verb, number = pressed.kind.split(":")
             job = await self._schedules.find(pressed.event.event.place.chat_id, number)
@@ -88,9 +99,15 @@ class Presses:
             return "Looking into it." if taken else "That was begun already."
         if pressed.kind.startswith("job:") or not _same(pressed, stored):
             return NO_LONGER
-        if pressed.kind == AGAIN:
-            taken = await self._run_again(stored, pressed.event.event, pressed.event.id)
-            return "Trying again." if taken else "It was tried again already."
+        if pressed.kind.startswith("file:"):
+            chat, number = pressed.event.event.place.chat_id, pressed.kind.partition(":")[2]
+            gone = await self._store.remove_file(chat, int(number))
+            return f"File {number} is removed." if gone else f"There is no file {number} here."
+        if pressed.kind in (AGAIN, EDITED):
+            former, new = pressed.event, pressed.kind == EDITED
+            event = edited(former.event) if new else former.event
+            taken = await self._run_again(stored, event, None if new else former.id)
+            return "Running it again." if taken else "It was run again already."
         return await self._afresh(stored, pressed)
 
     async def _afresh(self, stored: StoredEvent, pressed: Pressed) -> str:

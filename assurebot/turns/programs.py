@@ -98,7 +98,13 @@ class ProgramRuns:
         messages = (UserMessage(parts=(asked,)), answer)
         exchange = Exchange(id=stored.id, at=self._clock.now(), messages=messages)
         await self._endings.end(
-            stored, text, exchange=exchange, files=attachments, preview=preview, seen=seen
+            stored,
+            text,
+            exchange=exchange,
+            files=attachments,
+            preview=preview,
+            seen=seen,
+            whole=True,
         )
 
     async def begin(self, stored: StoredEvent, program: Program) -> bool:

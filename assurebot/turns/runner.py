@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import structlog
 
 from assurebot.errors import StoreError
-from assurebot.guard.rates import MINUTE, Window
-from assurebot.ports import Clock, Renderer, Stopped, Store
+from assurebot.ports import Clock, Stopped, Store
+from assurebot.turns.delays import Delays
 from assurebot.turns.endings import trace_of
-from assurebot.turns.outbox import Outbox
+from assurebot.turns.gathering import Gathering
+from assurebot.turns.lanes import Lane, lane_of
 from assurebot.turns.preview import Preview
 from assurebot.turns.slots import SUSPECT_STARTS, Slots
 from assurebot.turns.worker import Worker
@@ -26,23 +26,8 @@ STOP_SECONDS = 1.5
 
 STOPPED = "⏹ Stopped."
 
-
-@dataclass(slots=True, kw_only=True)
-class _Lane:
-    """One conversation.
-
-    Attributes:
-        task: Serves the queue.
-        note: Why the running turn was cancelled, to be told; `None` when the program stops.
-        left_behind: Set when a cancelled turn does not end.
-    """
-
-    queue: deque[StoredEvent] = field(default_factory=deque)
-    current: StoredEvent | None = None
-    turn: asyncio.Task[None] | None = None
-    task: asyncio.Task[None] | None = None
-    note: str | None = None
-    left_behind: asyncio.Event = field(default_factory=asyncio.Event)
+Previews = Callable[[Place, Trace, int | None], Preview]
+"""Makes what shows an answer while it grows, in reply to a message."""
 
 
 class Runner:
@@ -53,22 +38,21 @@ class Runner:
         *,
         store: Store,
         clock: Clock,
-        outbox: Outbox,
-        render: Renderer,
+        delays: Delays,
+        gathering: Gathering,
         max_turns: int,
-        turns_per_minute: int,
         owner: int,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._outbox = outbox
-        self._render = render
+        self._delays = delays
+        self._gathering = gathering
         self._owner = owner
+        self._newest: dict[str, int] = {}
         self._slots = Slots(max_turns)
         self._door: asyncio.Queue[tuple[StoredEvent, bool]] = asyncio.Queue()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._cut_at_start: dict[int, str] = {}
-        self._turns = Window(turns_per_minute, MINUTE)
         self._go = asyncio.Event()
         self._held: str | None = None  # since when, and by whom
         self._closing = False
@@ -87,11 +71,29 @@ class Runner:
         """Let a turn end with a note when it is taken up."""
         self._cut_at_start[event_id] = note
 
+    def newest(self, place: Place) -> int:
+        """Return the id of the last message that people sent to a conversation; 0: none yet."""
+        return self._newest.get(place.key, 0)
+
+    async def amend(self, event: Event) -> tuple[StoredEvent | None, bool]:
+        """See `Store.amend`; a lane that has taken the message keeps the former."""
+        async with self._gathering.lock:
+            lanes = self._lanes.values()
+            for lane in lanes:
+                if lane.current is not None and lane.current.event.key == event.key:
+                    return lane.current, False
+            former, amended = await self._store.amend(event.key, event)
+            for lane in lanes:
+                for n, each in enumerate(lane.queue):
+                    if amended and former is not None and each.id == former.id:
+                        lane.queue[n] = replace(each, event=event)
+            return former, amended
+
     async def run(
         self,
         worker: Worker,
         urgent: Callable[[Event], bool],
-        preview: Callable[[Place, Trace], Preview],
+        preview: Previews,
     ) -> None:
         """Work what was left unfinished, then whatever is submitted, until cancelled."""
         self._held = await self._store.fact("held")
@@ -101,19 +103,22 @@ class Runner:
         newest = left[-1].id if left else 0
 
         def start(stored: StoredEvent) -> None:
+            place, message_id = stored.event.place, stored.event.message_id or 0
+            if stored.event.kind != "press":  # its message is ours
+                self._newest[place.key] = max(self.newest(place), message_id)
             if urgent(stored.event):
-                work = worker.work(stored, preview(stored.event.place, Trace()))
+                work = worker.work(stored, preview(stored.event.place, Trace(), None))
                 lanes.create_task(work, name=f"urgent {stored.id}")
                 return
-            key = _lane_of(stored.event)
+            key = lane_of(stored.event)
             lane = self._lanes.get(key)
             if lane is None:
-                lane = self._lanes[key] = _Lane()
+                lane = self._lanes[key] = Lane()
                 serving = self._serve(key, lane, worker, preview)
                 lane.task = lanes.create_task(serving, name=f"lane {key}")
             lane.queue.append(stored)
             if self._held is not None and stored.event.kind not in ("job", "webhook"):
-                lanes.create_task(self._say_held(stored))
+                lanes.create_task(self._delays.say_held(stored, self._held, self.held_by))
 
         async with asyncio.TaskGroup() as lanes:
             # A stop that was not carried out any more comes before what it was to stop.
@@ -127,53 +132,52 @@ class Runner:
                 if slept or stored.id > newest:  # else it was among those left unfinished
                     start(stored)
 
-    async def _serve(
-        self, key: str, lane: _Lane, worker: Worker, preview: Callable[[Place, Trace], Preview]
-    ) -> None:
+    async def _serve(self, key: str, lane: Lane, worker: Worker, preview: Previews) -> None:
         while lane.queue and not self._closing:
             await self._go.wait()
             await self._paced(lane.queue[0], worker)
+            await self._gather(lane)
             first = lane.queue[0]
             async with self._slots.slot(first, in_box=worker.runs_in_box(first.event)):
-                if not self._may_start():
-                    continue
-                lane.current = lane.queue.popleft()
+                async with self._gathering.lock:
+                    if not self._may_start():
+                        continue
+                    lane.current = lane.queue.popleft()
                 try:
                     await self._one(lane, lane.current, worker, preview)
                 finally:
                     lane.current = lane.turn = lane.note = None
         del self._lanes[key]
 
-    async def _paced(self, stored: StoredEvent, worker: Worker) -> None:
-        """Put off a person's turn until they may start another, and say so once a minute.
+    async def _gather(self, lane: Lane) -> None:
+        """Let the head of a lane become one with what belongs to it."""
+        members = await self._gathering.complete(lane)
+        for each in members[1:]:
+            self._cut_at_start.pop(each.id, None)
+        place, answered = members[0].event.place.key, lane.queue[0].event.message_id
+        if self._newest.get(place) in {each.event.message_id for each in members}:
+            self._newest[place] = answered or 0
 
-        Of a webhook, put off until more than one post can be told of.
-        """
+    async def _paced(self, stored: StoredEvent, worker: Worker) -> None:
+        """Put off a turn; of a webhook, until more than one post can be told of."""
         if stored.event.hook:
             await asyncio.sleep(worker.wait_seconds(stored))
-            return
-        loop, user = asyncio.get_running_loop(), stored.event.actor.user_id
-        if stored.starts or not worker.is_turn(stored.event):
-            return
-        while wait := self._turns.wait(user, loop.time()):
-            text = f"⏳ More than {self._turns.limit} messages a minute: they wait, in order."
-            minute = f"{self._clock.now():%Y-%m-%d %H:%M}"
-            await self._say_once(stored, text, f"rate:{stored.event.place.key}:{minute}")
-            await asyncio.sleep(wait)
-        self._turns.take(user, loop.time())
+        elif not stored.starts and worker.is_turn(stored.event):
+            await self._delays.pace(stored)
 
     def _may_start(self) -> bool:
         return not self._closing and self._held is None
 
     async def _one(
         self,
-        lane: _Lane,
+        lane: Lane,
         stored: StoredEvent,
         worker: Worker,
-        preview: Callable[[Place, Trace], Preview],
+        preview: Previews,
     ) -> None:
         """Work one event in a task of its own, so that a stop ends it and not the lane."""
-        shown = preview(stored.event.place, trace_of(stored, self._owner))
+        event = stored.event
+        shown = preview(event.place, trace_of(stored, self._owner), event.message_id)
         if (note := self._cut_at_start.pop(stored.id, stored.cut)) is not None:
             await worker.work(stored, shown, note)
             return
@@ -203,18 +207,6 @@ class Runner:
         self._strays.add(task)
         task.add_done_callback(self._strays.discard)
 
-    async def _say_held(self, stored: StoredEvent) -> None:
-        """Tell a conversation once per hold that its messages wait."""
-        text = f"⏸ Everything is held by {self.held_by}. Your message waits for /resume."
-        await self._say_once(stored, text, f"held:{stored.event.place.key}:{self._held}")
-
-    async def _say_once(self, stored: StoredEvent, text: str, once: str) -> None:
-        place, trace = stored.event.place, trace_of(stored, self._owner)
-        try:
-            self._outbox.push(await self._store.say(place, self._render(text), trace, once=once))
-        except StoreError as error:
-            log.warning("a delay was not told", reason=str(error))
-
     # --- ports.Control
 
     async def stop(self, place: Place, before: int) -> Stopped:
@@ -223,17 +215,22 @@ class Runner:
         def is_meant(stored: StoredEvent | None) -> bool:
             return stored is not None and stored.event.place.key == place.key and stored.id < before
 
-        running, resumed = list[_Lane](), 0
+        running, resumed = list[Lane](), 0
         for lane in self._lanes.values():
             first = lane.queue[0] if lane.queue else None
             if lane.turn is not None and is_meant(lane.current):
                 running.append(lane)
-            elif first is not None and first.starts and is_meant(first):
-                # It was running when the program went down, and has not been resumed yet.
-                self._cut_at_start[first.id] = STOPPED
+            elif first and (first.starts or lane.gathering) and is_meant(first):
+                # It was running when the program went down, and has not been resumed yet; or it
+                # has not begun because more of it may come.
+                if lane.gathering:
+                    lane.stopped_at = before
+                    lane.gathering.set()
+                for each in self._gathering.members(lane):
+                    self._cut_at_start[each.id] = STOPPED
                 resumed += 1
         await asyncio.gather(*(self._end(lane, STOPPED) for lane in running))
-        own = self._lanes.get(place.key, _Lane())
+        own = self._lanes.get(place.key, Lane())
         waiting = sum(each.cut is None and each.id not in self._cut_at_start for each in own.queue)
         return Stopped(was_running=bool(running) or resumed > 0, waiting=waiting)
 
@@ -288,7 +285,7 @@ class Runner:
             serving = {lane.task for lane in lanes if lane.task is not None}
             await asyncio.wait(serving, timeout=STOP_SECONDS)
 
-    async def _end(self, lane: _Lane, note: str) -> None:
+    async def _end(self, lane: Lane, note: str) -> None:
         turn = lane.turn
         if turn is None:
             return
@@ -298,12 +295,3 @@ class Runner:
         if late:
             log.warning("a stopped turn does not end; it is left behind", turn=turn.get_name())
             lane.left_behind.set()
-
-
-def _lane_of(event: Event) -> str:
-    """Name the lane of an event: its conversation's, unless it neither reads nor waits for that."""
-    if event.hook:
-        return f"hook:{event.hook}"
-    if event.kind == "job" and event.command != "brief":
-        return f"job:{event.job}"
-    return event.place.key

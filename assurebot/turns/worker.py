@@ -12,6 +12,8 @@ import structlog
 from assurebot.errors import AlreadyEnded, AuditError, StoreError, StoreUnwell
 from assurebot.guard.access import Access, ChatKind
 from assurebot.ports import AuditLog, Links, Store
+from assurebot.turns.commits import demand_not_cancelled
+from assurebot.turns.edits import Edits
 from assurebot.turns.endings import Endings, trace_of
 from assurebot.turns.hooks import HookTurns
 from assurebot.turns.job_runs import JobRuns
@@ -83,6 +85,7 @@ class Worker:
         commands: Commands,
         programs: ProgramRuns,
         presses: Presses,
+        edits: Edits,
         hooks: HookTurns,
         job_runs: JobRuns,
         store: Store,
@@ -97,6 +100,7 @@ class Worker:
         self._commands = commands
         self._programs = programs
         self._presses = presses
+        self._edits = edits
         self._hooks = hooks
         self._job_runs = job_runs
         self._store = store
@@ -134,11 +138,13 @@ class Worker:
             except (AuditError, StoreUnwell) as error:
                 if isinstance(error, AuditError) and self._audit.problem() is None:
                     errors += 1  # the disk is well: this event itself cannot be recorded
+                demand_not_cancelled()
                 log.warning("an event waits for the disk", turn=stored.id, error=str(error))
                 with suppress(StoreError):  # a full disk is no fault of the event
                     await self._store.release(stored.id)
                 await asyncio.sleep(self._disk_seconds)
             except Exception as error:
+                demand_not_cancelled()
                 log.exception("an event raised", turn=stored.id)
                 errors = await self._count(stored, type(error).__name__, errors)
                 await asyncio.sleep(1)
@@ -192,13 +198,14 @@ class Worker:
                     buttons=reply.buttons,
                     files=await kept(self._store, stored.id, reply.files, self._disk_seconds),
                 )
-            case "press":
-                await self._presses.work(stored)
+            case "press" | "edit":
+                part = self._presses if stored.event.kind == "press" else self._edits
+                await part.work(stored)
             case "unsupported":
                 await self._endings.end(
                     stored,
-                    f"I cannot read {stored.event.text} yet, only text. "
-                    "Please send it as a text message.",
+                    f"I cannot read {stored.event.text} yet. "
+                    "Words, voice, pictures and documents I can.",
                 )
             case _:
                 assert_never(stored.event.kind)

@@ -36,21 +36,21 @@ class _WithFiles(SqlStore):
     """Each answer through it carries files; what is read of them can be made to wait or to fail.
 
     Attributes:
-        files: What each ending carries.
+        given: What each ending carries.
         asked: Set when the bytes are asked for.
         free: They are given once this is set.
         ill: So often reading them fails.
     """
 
-    files: ClassVar[tuple[BoxFile, ...]]
+    given: ClassVar[tuple[BoxFile, ...]]
     asked: ClassVar[asyncio.Event]
     free: ClassVar[asyncio.Event]
     ill: ClassVar[int]
 
     async def finish(self, event_id: int, ending: Ending) -> tuple[OutboxRow, ...]:
         """Commit the ending with the files."""
-        ids = await self.keep(event_id, self.files)
-        media = media_pieces([attachment(*each) for each in zip(ids, self.files, strict=True)])
+        ids = await self.keep(event_id, self.given)
+        media = media_pieces([attachment(*each) for each in zip(ids, self.given, strict=True)])
         return await super().finish(event_id, replace(ending, pieces=(*ending.pieces, *media)))
 
     async def blobs(self, ids: Sequence[int]) -> tuple[bytes, ...]:
@@ -65,7 +65,7 @@ class _WithFiles(SqlStore):
 
 @pytest.fixture(autouse=True)
 def _free() -> None:
-    _WithFiles.files, _WithFiles.ill = (PLOT,), 0
+    _WithFiles.given, _WithFiles.ill = (PLOT,), 0
     _WithFiles.asked, _WithFiles.free = asyncio.Event(), asyncio.Event()
     _WithFiles.free.set()
 
@@ -91,7 +91,7 @@ def file(made: BoxFile, kind: str) -> SentFile:
 
 async def test_files_arrive_after_the_text(tmp_path: Path) -> None:
     """A photo and a document follow the answer, are recorded by name and size, and forgotten."""
-    _WithFiles.files = (TABLE, PLOT)
+    _WithFiles.given = (TABLE, PLOT)
     async with running(tmp_path, parts=quick(store=_WithFiles)) as world:
         await world.ask("hello", "hello")
         await quiet(world)
@@ -126,7 +126,7 @@ async def test_stop_between_commit_and_send_loses_no_file(tmp_path: Path) -> Non
 
 async def test_photo_that_is_refused_arrives_as_a_document(tmp_path: Path) -> None:
     """What looked like pictures and is none is sent again as documents, and nothing is told."""
-    _WithFiles.files = (PLOT, BROKEN)
+    _WithFiles.given = (PLOT, BROKEN)
     async with running(tmp_path, parts=quick(store=_WithFiles)) as world:
         await world.ask("hello", "hello")
         await quiet(world)
@@ -162,7 +162,7 @@ async def test_lost_file_is_given_up(tmp_path: Path) -> None:
         _WithFiles.free.set()
         lost = await world.answer(contains="These files could not be sent")
         assert "1 of 1 files are not stored any more" in lost.text
-        _WithFiles.files = ()
+        _WithFiles.given = ()
         assert (await world.ask("next", "next")).text == "next"
         await quiet(world)
         assert world.rows("SELECT state FROM outbox ORDER BY id LIMIT 2") == [("sent",), ("dead",)]
@@ -206,6 +206,7 @@ async def ended(
             render=lambda text, _links=None: tuple(Piece(text=part) for part in text.split()),
             redact=lambda text: text.replace("secret", "***"),
             owner=42,
+            newest=lambda _: 0,
             disk_seconds=0.1,
         )
         await endings.end(stored, text, files=files, buttons=tuple((b, "again") for b in buttons))
