@@ -42,6 +42,7 @@ from assurebot.telegram.render import plain
 from assurebot.turns.outbox import Outbox
 from assurebot.turns.runner import Runner
 from assurebot.values import AuditEntry, BoxStanding, Piece, Place, Trace
+from assurebot.voices import audio_problems
 from assurebot.wiring import Core
 
 __all__ = ["Parts", "serve"]
@@ -72,8 +73,9 @@ async def _service(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        while not task.done():  # a library may keep one cancel to itself
+            task.cancel()
+            await asyncio.wait({task}, timeout=1.0)
 
 
 async def serve(settings: Settings, stop: asyncio.Event, parts: Parts | None = None) -> None:
@@ -261,6 +263,7 @@ class _Program:
         problems = [*self._mistakes, *hook_problems(self._settings)]
         problems += named_jobs(self._settings, self._clock.now())[1]
         problems += await model_problems(self._settings, prices)
+        problems += audio_problems(self._settings)
         try:
             make_private(self._settings.data_dir)
         except ConfigError as error:
@@ -274,6 +277,8 @@ class _Program:
         """Start what runs, intake last."""
         core = Core(base, prices)
         stack.push_async_callback(core.provider.aclose)
+        if core.transcriber is not None:
+            stack.push_async_callback(core.transcriber.aclose)
         self._outbox = core.outbox
 
         async def start(name: str, run: Coroutine[None, None, None]) -> None:
@@ -285,6 +290,7 @@ class _Program:
         await start("outbox", core.outbox.run())
         await start("runner", core.run())
         await start("approvals", core.approvals.run())
+        await start("speech", core.speech.run())
         grace = self._parts.grace_seconds
         stack.push_async_callback(_drain, core.runner, core.outbox, grace)
         if self._settings.scheduler_enabled:

@@ -11,12 +11,14 @@ from assurebot.agent.jobs import SettledSandbox
 from assurebot.agent.toolbox import Gate
 from assurebot.audit.log import JsonlAudit
 from assurebot.boxes import box_of
+from assurebot.documents.worker import LimitedReader
 from assurebot.fetch.client import AiohttpFetcher
 from assurebot.guard.policy import Policy
 from assurebot.guard.rates import ToolRates
 from assurebot.guard.redact import Redactor
 from assurebot.guard.rules import Rules
-from assurebot.ports import Clock, Fetcher, Tool
+from assurebot.ports import Clock, Fetcher, Reader, Tool, Transcriber
+from assurebot.providers.attempts import Attempts
 from assurebot.settings import Settings
 from assurebot.store.database import SqlStore
 from assurebot.telegram.client import TelegramClient
@@ -24,6 +26,7 @@ from assurebot.telegram.poller import PollTimes
 from assurebot.turns.pace import Rates
 from assurebot.turns.preview import PreviewTimes
 from assurebot.values import Place
+from assurebot.voices import voice_of
 
 HOLDER_SECONDS = 60.0
 """How long to wait for another process to let go of the data."""
@@ -42,6 +45,8 @@ class Parts:
         tool_rates: Makes what limits how often tools are called.
         fetcher: Opens the way to pages.
         box: Makes the box for programs.
+        reader: Makes what reads files.
+        transcriber: Makes what listens and speaks, if there is anything for that.
         store: Opens the database.
         audit: Opens the audit log.
         chat: Opens the way to Telegram.
@@ -52,6 +57,7 @@ class Parts:
         grace_seconds: What running turns, and unsent messages at most, get at a stop.
         disk_seconds: How long work waits when a disk takes nothing.
         fold_seconds: How far messages about one webhook source lie apart.
+        gather_seconds: How long the next message of a burst or an album is waited for.
     """
 
     tools: Sequence[Tool] = ()
@@ -59,6 +65,8 @@ class Parts:
     tool_rates: Callable[[], ToolRates] = ToolRates
     fetcher: Callable[..., AbstractAsyncContextManager[Fetcher]] = AiohttpFetcher
     box: Callable[..., AbstractAsyncContextManager[SettledSandbox]] = box_of
+    reader: Callable[[], Reader] = LimitedReader
+    transcriber: Callable[[Settings, Attempts], Transcriber | None] = voice_of
     store: Callable[..., SqlStore] = SqlStore
     audit: Callable[..., JsonlAudit] = JsonlAudit
     chat: Callable[..., TelegramClient] = TelegramClient
@@ -69,6 +77,7 @@ class Parts:
     grace_seconds: float = TURN_GRACE_SECONDS
     disk_seconds: float = 5.0
     fold_seconds: float = 30.0
+    gather_seconds: float = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,16 +13,20 @@ from assurebot.agent.loop import Agent, Limits
 from assurebot.agent.toolbox import Toolbox
 from assurebot.agent.tools.fetch_url import FetchUrl
 from assurebot.agent.tools.memory import Forget, Remember
+from assurebot.agent.tools.read_document import ReadDocument
 from assurebot.agent.tools.recall import Recall
 from assurebot.agent.tools.run_code import RunCode
 from assurebot.agent.tools.schedule import Schedule
 from assurebot.agent.tools.web_search import WebSearch
-from assurebot.checks import named_jobs, speaks_responses, unpriced
+from assurebot.checks import named_jobs, takes_pdf, unpriced
 from assurebot.errors import ConfigError
 from assurebot.guard.access import Access
+from assurebot.guard.rates import MINUTE, Window
 from assurebot.parts import Open
-from assurebot.ports import Budget, Check, Provider, Tool
+from assurebot.ports import Check, Provider, Tool
+from assurebot.providers.account import speaks_responses
 from assurebot.providers.anthropic import AnthropicProvider
+from assurebot.providers.attempts import Attempts
 from assurebot.providers.chain import ModelChain
 from assurebot.providers.openai import OpenAIProvider
 from assurebot.providers.openai_account import OpenAIAccount
@@ -33,6 +37,7 @@ from assurebot.server.digests import Digest, digest
 from assurebot.server.hooks import Hooks, read_raw
 from assurebot.settings import Settings
 from assurebot.telegram.commands import COMMANDS, ChatCommands, Facts
+from assurebot.telegram.files import FilesCommand
 from assurebot.telegram.hooks import HooksCommand
 from assurebot.telegram.memory import MemoryCommand
 from assurebot.telegram.poller import Poller
@@ -41,7 +46,10 @@ from assurebot.telegram.schedules import ScheduleCommands
 from assurebot.telegram.usage import UsageCommand
 from assurebot.turns.approvals import Approvals
 from assurebot.turns.commits import patiently
+from assurebot.turns.delays import Delays
+from assurebot.turns.edits import Edits
 from assurebot.turns.endings import Endings
+from assurebot.turns.gathering import Gathering
 from assurebot.turns.hooks import HookTurns
 from assurebot.turns.intake import Intake
 from assurebot.turns.job_runs import JobRuns
@@ -53,8 +61,10 @@ from assurebot.turns.pace import Pace
 from assurebot.turns.presses import Presses
 from assurebot.turns.preview import Preview
 from assurebot.turns.programs import ProgramRuns
+from assurebot.turns.receiving import Receiving
 from assurebot.turns.runner import Runner
 from assurebot.turns.schedules import Schedules
+from assurebot.turns.speech import Speech
 from assurebot.turns.spending import Spending
 from assurebot.turns.worker import Reply, Worker
 from assurebot.values import Job, ModelRef, Place, StoredEvent, Trace
@@ -64,8 +74,8 @@ class Core:
     """Everything between Telegram and the model, ready to run.
 
     Attributes:
-        outbox, runner, poller, approvals: The services.
-        provider: To be closed after them.
+        outbox, runner, poller, approvals, speech: The services.
+        provider, transcriber: To be closed after them.
         hooks: Takes what is posted.
         schedules, timekeeper: Keep jobs, and time for them.
         checks: The parts that must be well, by name.
@@ -74,7 +84,7 @@ class Core:
     def __init__(self, base: Open, prices: Prices) -> None:
         self._base = base
         self._prices = prices
-        self._models = ModelChoice(base.store, base.settings.model)
+        self._models = ModelChoice(base.store, base.settings.offered_models)
         self.outbox = Outbox(
             store=base.store,
             chat=base.chat,
@@ -85,15 +95,7 @@ class Core:
             owner=base.owner,
             disk_seconds=base.parts.disk_seconds,
         )
-        self.runner = Runner(
-            store=base.store,
-            clock=base.clock,
-            outbox=self.outbox,
-            render=render,
-            max_turns=base.settings.max_turns,
-            turns_per_minute=base.settings.rate_user_per_minute,
-            owner=base.settings.owner,
-        )
+        self.runner = _runner(base, self.outbox)
         self._notices = Notices(
             store=base.store,
             outbox=self.outbox,
@@ -103,7 +105,18 @@ class Core:
             disk_seconds=base.parts.disk_seconds,
         )
         self.approvals = _approvals(base, self.outbox, self._notices, self.runner)
-        self.provider = model_chain(base, prices, self._spending())
+        attempts = Attempts(budget=self._spending(), audit=base.audit, redact=base.redact)
+        self.provider = model_chain(base.settings, prices, attempts)
+        self.transcriber = base.parts.transcriber(base.settings, attempts)
+        speaks = self.transcriber is not None and self.transcriber.speaks
+        self.speech = Speech(
+            speaker=self.transcriber if speaks else None,
+            store=base.store,
+            outbox=self.outbox,
+            clock=base.clock,
+            held=lambda: self.runner.held_by is not None,
+            owner=base.settings.owner,
+        )
         self.poller = _poller(base, self.outbox, self.runner)
         self.schedules = self._make_schedules()
         self.timekeeper = Timekeeper(
@@ -208,6 +221,8 @@ class Core:
             approvals=self.approvals,
             notices=self._notices,
             memory=MemoryCommand(base.store),
+            voice=self.speech.command,
+            files=FilesCommand(base.store).answer,
             hooks=HooksCommand(
                 store=base.store,
                 owner=base.settings.owner,
@@ -237,6 +252,7 @@ class Core:
             render=render,
             redact=base.redact,
             owner=settings.owner,
+            newest=self.runner.newest,
             disk_seconds=base.parts.disk_seconds,
         )
         programs = ProgramRuns(
@@ -257,9 +273,11 @@ class Core:
             owner=settings.owner,
             submit=self.runner.submit,
             end_job=self.runner.end_job,
+            command=self._commands.press,
         )
         turns = ModelTurns(
             agent=self._agent(),
+            receiving=self._receiving(),
             approvals=self.approvals,
             notices=self._notices,
             store=base.store,
@@ -267,6 +285,7 @@ class Core:
             clock=base.clock,
             endings=endings,
             redact_cut=base.redact.cut_off,
+            answered=self.speech.answered,
             owner=settings.owner,
             may_press=_may_press(settings),
             turn_seconds=settings.turn_timeout,
@@ -277,6 +296,7 @@ class Core:
             commands=self._commands,
             programs=programs,
             presses=presses,
+            edits=Edits(endings=endings, amend=self.runner.amend),
             job_runs=JobRuns(
                 schedules=self.schedules,
                 turns=turns,
@@ -316,12 +336,28 @@ class Core:
             turn_seconds=settings.turn_timeout,
         )
 
+    def _receiving(self) -> Receiving:
+        base = self._base
+
+        return Receiving(
+            store=base.store,
+            chat=base.chat,
+            reader=base.parts.reader(),
+            transcriber=self.transcriber,
+            outbox=self.outbox,
+            clock=base.clock,
+            redact=base.redact,
+            natively=lambda model: takes_pdf(model, base.settings),
+            owner=base.settings.owner,
+            disk_seconds=base.parts.disk_seconds,
+        )
+
     def _agent(self) -> Agent:
         base, settings = self._base, self._base.settings
         tools: list[Tool] = [Recall(base.store), Remember(base.store), Forget(base.store)]
-        tools.append(FetchUrl(base.fetcher))
+        tools += [FetchUrl(base.fetcher), ReadDocument(base.store)]
         if settings.sandbox_enabled:
-            tools.append(RunCode(self._jobs))
+            tools.append(RunCode(self._jobs, base.store))
         if settings.scheduler_enabled:
             tools.append(Schedule(self.schedules.add))
         if settings.web_search:
@@ -339,19 +375,22 @@ class Core:
             clock=base.clock,
             redact=base.redact,
             limits=Limits(steps=settings.max_steps, output_tokens=settings.max_output_tokens),
+            load=base.store.file_data,
             prompt_extra=settings.system_prompt_extra,
         )
 
-    def _preview(self, place: Place, trace: Trace) -> Preview:
+    def _preview(self, place: Place, trace: Trace, reply_to: int | None) -> Preview:
         return Preview(
             chat=self._base.chat,
             outbox=self.outbox,
             audit=self._base.audit,
             render=render,
+            redact=self._base.redact,
             streaming=self._base.redact.streaming,
             times=self._base.parts.preview,
             place=place,
             trace=trace,
+            reply_to=reply_to,
         )
 
     async def _usable_model(self, text: str) -> ModelRef:
@@ -367,6 +406,29 @@ def _access(settings: Settings) -> Access:
         owner=settings.owner,
         users=frozenset(settings.allowed_users),
         chats=frozenset(settings.allowed_chats),
+    )
+
+
+def _runner(base: Open, outbox: Outbox) -> Runner:
+    store, clock, owner = base.store, base.clock, base.settings.owner
+    turns = Window(base.settings.rate_user_per_minute, MINUTE)
+    gathering = Gathering(
+        store=store,
+        clock=clock,
+        redact=base.redact,
+        seconds=base.parts.gather_seconds,
+        disk_seconds=base.parts.disk_seconds,
+        since=clock.now(),
+    )
+    return Runner(
+        store=store,
+        clock=clock,
+        delays=Delays(
+            store=store, clock=clock, outbox=outbox, render=render, turns=turns, owner=owner
+        ),
+        gathering=gathering,
+        max_turns=base.settings.max_turns,
+        owner=owner,
     )
 
 
@@ -437,9 +499,8 @@ def _approvals(base: Open, outbox: Outbox, notices: Notices, runner: Runner) -> 
     )
 
 
-def model_chain(base: Open, prices: Prices, budget: Budget) -> ModelChain:
+def model_chain(settings: Settings, prices: Prices, attempts: Attempts) -> ModelChain:
     """Make the providers that have a key, behind retries, fallback and audit."""
-    settings = base.settings
     providers: dict[str, Provider] = {}
     if settings.anthropic_api_key is not None:
         key = settings.anthropic_api_key.get_secret_value()
@@ -450,10 +511,4 @@ def model_chain(base: Open, prices: Prices, budget: Budget) -> ModelChain:
         account = OpenAIAccount(key, base_url=url)
         kind = OpenAIProvider if speaks_responses(url) else OpenAIChatProvider
         providers["openai"] = kind(account, prices=prices)
-    return ModelChain(
-        providers,
-        fallback=settings.fallback,
-        budget=budget,
-        audit=base.audit,
-        redact=base.redact,
-    )
+    return ModelChain(providers=providers, attempts=attempts, fallback=settings.fallback)

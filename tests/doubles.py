@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from assurebot.errors import AuditError, SandboxUnavailable
-from assurebot.ports import OnOutput, OnText, ToolContext, ToolOutput
+from assurebot.ports import PAGE_CHARS, OnOutput, OnText, Reading, ToolContext, ToolOutput
 from assurebot.values import (
     Attachment,
     AuditEntry,
@@ -19,6 +19,7 @@ from assurebot.values import (
     RunResult,
     Step,
     ToolSpec,
+    Trace,
 )
 
 
@@ -183,3 +184,76 @@ class FakeSandbox:
             grade=self.standing.grade or "A",
             served="warm",
         )
+
+
+class FakeReader:
+    """Knows a PNG by its signature, `%PDF` with a form feed behind each page, and text.
+
+    Attributes:
+        read_names: The name of each file that was read.
+    """
+
+    def __init__(self) -> None:
+        self.read_names: list[str] = []
+
+    async def read(self, data: bytes, name: str) -> Reading:
+        """Read a file."""
+        self.read_names.append(name)
+        if data.startswith(b"\x89PNG"):
+            sides = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+            return Reading(kind="picture", mime="image/png", sides=sides)
+        if data.startswith(b"%PDF-"):
+            pages = tuple(data.decode().removeprefix("%PDF-").split("\f"))
+            readable = pages if any(pages) else ()
+            return Reading(kind="pdf", mime="application/pdf", pages=readable, leaves=len(pages))
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return Reading(kind="other", mime="application/octet-stream")
+        pages = tuple(text[at : at + PAGE_CHARS] for at in range(0, len(text), PAGE_CHARS))
+        return Reading(kind="text", mime="text/plain", pages=pages)
+
+
+class FakeTranscriber:
+    """Hears the bytes of a recording as the words that they spell, and speaks likewise.
+
+    Attributes:
+        heard: What it was given: bytes, name and seconds.
+        failures: Raised instead of hearing, one after another.
+        spoken: The texts that were to be spoken.
+        failure: While set, it does not speak.
+        begun: Set when it begins to speak.
+        release: While clear, speaking takes its time.
+    """
+
+    speaks = True
+
+    def __init__(self, *failures: Exception) -> None:
+        self.heard: list[tuple[bytes, str, float]] = []
+        self.failures = list(failures)
+        self.spoken: list[str] = []
+        self.failure: Exception | None = None
+        self.begun = asyncio.Event()
+        self.release = asyncio.Event()
+        self.release.set()
+
+    async def transcribe(self, audio: bytes, name: str, seconds: float, trace: Trace) -> str:
+        """Spell."""
+        del trace
+        if self.failures:
+            raise self.failures.pop(0)
+        self.heard.append((audio, name, seconds))
+        return audio.decode()
+
+    async def speak(self, text: str, trace: Trace) -> bytes:
+        """Give the text as if it were speech."""
+        del trace
+        self.spoken.append(text)
+        self.begun.set()
+        await self.release.wait()
+        if self.failure is not None:
+            raise self.failure
+        return f"OggS {text}".encode()
+
+    async def aclose(self) -> None:
+        """Close nothing."""

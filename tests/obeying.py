@@ -17,6 +17,7 @@ from tests.world import OWNER, World, quick
 ASKS = "asks"
 FRAME = re.compile(r"<<<untrusted (\w+) ([a-z ]+)>>>\n(.*?)\n<<<end \1>>>", re.DOTALL)
 """Key, origin and content."""
+SOURCE = re.compile(r"^\(Forwarded from user Somebody, [\d-]{10} \d\d:\d\d UTC\)\n", re.MULTILINE)
 
 
 def do(tool: str, **arguments: Any) -> str:
@@ -72,8 +73,13 @@ def seen(world: World) -> str:
 
 
 def frames(world: World) -> list[tuple[str, str]]:
-    """Return origin and content of each frame that the model was shown last."""
-    return [(origin, text) for _, origin, text in FRAME.findall(seen(world))]
+    """Return origin and content of each frame that the model was shown last.
+
+    Of a forward, that is without the line on where it comes from; the end of a frame around a
+    picture is a part of its own, with a line break before it.
+    """
+    found = FRAME.findall(seen(world))
+    return [(origin, SOURCE.sub("", text).removesuffix("\n")) for _, origin, text in found]
 
 
 class Pages:

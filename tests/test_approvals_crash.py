@@ -222,6 +222,6 @@ async def test_approved_call_is_not_repeated_by_another_try(tmp_path: Path) -> N
         failed = await world.answer(contains="The model cannot be reached")
         await becomes(world, shown, "Done.")
         world.model.script = script
-        assert await press(world, failed, "🔁 Try again") == "Trying again."
+        assert await press(world, failed, "🔁 Try again") == "Running it again."
         await world.answer(contains="It gave: posted")
         assert tool.calls == [STORED]

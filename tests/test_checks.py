@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from pathlib import Path
+
 import pytest
 
-from assurebot.checks import INWARD, TOOLS, model_problems, policy, speaks_responses
+from assurebot.checks import (
+    INWARD,
+    TOOLS,
+    model_problems,
+    policy,
+    takes_pdf,
+)
+from assurebot.errors import ConfigError
 from assurebot.guard.rules import Rules
+from assurebot.providers.account import speaks_responses
 from assurebot.providers.pricing import Prices
+from assurebot.providers.speech import AudioModel
 from assurebot.settings import load_settings
+from assurebot.values import ModelRef
+from assurebot.voices import audio_problems, hearing, speaking
 from tests.doubles import CallingTool
 from tests.test_settings import GOOD
+from tests.world import running
 
 
 @pytest.mark.parametrize(
@@ -29,7 +44,7 @@ def test_own_servers_are_asked_by_chat_completions(
     assert speaks_responses(base_url) is responses
 
 
-ALL = "there are fetch_url, forget, recall, remember, run_code, schedule, web_search"
+ALL = "there are fetch_url, forget, read_document, recall, remember, run_code, schedule, web_search"
 
 
 async def nothing(_arguments: str) -> str:
@@ -132,3 +147,153 @@ async def test_a_server_without_a_search_is_a_mistake(given: dict[str, str], *, 
     found = await model_problems(load_settings(environ | given), Prices())
     says = "WEB_SEARCH: this server (OPENAI_BASE_URL) has no web search; leave it out"
     assert found == [says] * told
+
+
+EARS = "http://ears:9000/v1"
+AT_EARS = {"TRANSCRIBE_BASE_URL": EARS, "TRANSCRIBE_MODEL": "w"}
+OWN = "http://localhost:8000/v1"
+OPENAI = {"OPENAI_API_KEY": "sk-open-0001"}
+
+
+def ears(environ: dict[str, str]) -> tuple[AudioModel | None, AudioModel | None]:
+    """Who hears and who speaks."""
+    settings = load_settings(GOOD | environ)
+    return hearing(settings), speaking(settings)
+
+
+def asked(model: AudioModel | None) -> tuple[str, str, str, Decimal | None] | None:
+    """Key, address, model and price of who is asked."""
+    if model is None:
+        return None
+    account = model.account
+    return account._api_key, account._base_url, model.ref.name, model.price_usd
+
+
+AT_OPENAI = "https://api.openai.com/v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "heard", "spoken"),
+    [
+        ({}, None, None),
+        (
+            OPENAI,
+            ("sk-open-0001", AT_OPENAI, "gpt-transcribe", Decimal("0.27")),
+            ("sk-open-0001", AT_OPENAI, "tts-1", Decimal(15)),
+        ),
+        (
+            OPENAI | {"TRANSCRIBE_MODEL": "whisper-1", "SPEECH_MODEL": "tts-1-hd"},
+            ("sk-open-0001", AT_OPENAI, "whisper-1", Decimal("0.36")),
+            ("sk-open-0001", AT_OPENAI, "tts-1-hd", Decimal(30)),
+        ),
+        (OPENAI | {"OPENAI_BASE_URL": OWN}, None, None),
+        (
+            OPENAI
+            | {"OPENAI_BASE_URL": OWN, "TRANSCRIBE_MODEL": "w", "TRANSCRIBE_PRICE": "0"}
+            | {"SPEECH_MODEL": "s", "SPEECH_PRICE": "0.5"},
+            ("sk-open-0001", OWN, "w", Decimal(0)),
+            ("sk-open-0001", OWN, "s", Decimal("0.5")),
+        ),
+        (
+            OPENAI
+            | {"TRANSCRIBE_BASE_URL": EARS, "TRANSCRIBE_MODEL": "w", "TRANSCRIBE_PRICE": "0"},
+            ("none", EARS, "w", Decimal(0)),  # the key of OpenAI stays with OpenAI
+            ("sk-open-0001", AT_OPENAI, "tts-1", Decimal(15)),
+        ),
+        (
+            {
+                "TRANSCRIBE_BASE_URL": EARS,
+                "TRANSCRIBE_MODEL": "w",
+                "TRANSCRIBE_API_KEY": "12345678",
+            },
+            ("12345678", EARS, "w", None),
+            None,
+        ),
+        (
+            OPENAI | {"OPENAI_BASE_URL": OWN, "TRANSCRIBE_API_KEY": "12345678"},
+            ("12345678", AT_OPENAI, "gpt-transcribe", Decimal("0.27")),
+            None,
+        ),
+    ],
+)
+def test_each_key_goes_only_where_it_belongs(
+    given: dict[str, str],
+    heard: tuple[object, ...] | None,
+    spoken: tuple[object, ...] | None,
+) -> None:
+    """Default models are asked at OpenAI itself; an own server is asked for what was named."""
+    assert tuple(map(asked, ears(given))) == (heard, spoken)
+
+
+NEEDS = "TRANSCRIBE_MODEL needs OPENAI_API_KEY, TRANSCRIBE_API_KEY or TRANSCRIBE_BASE_URL"
+SPEAKS = "SPEECH_MODEL needs OPENAI_API_KEY, and TRANSCRIBE_MODEL at an own server"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, []),
+        (OPENAI, []),
+        (OPENAI | {"OPENAI_BASE_URL": OWN}, []),
+        ({"TRANSCRIBE_MODEL": "whisper-1"}, [NEEDS]),
+        (
+            {"TRANSCRIBE_BASE_URL": EARS},
+            ["TRANSCRIBE_MODEL is missing: TRANSCRIBE_BASE_URL does nothing without it"],
+        ),
+        (
+            AT_EARS,
+            [
+                (
+                    "TRANSCRIBE_MODEL: nobody knows the price of w; set TRANSCRIBE_PRICE to what"
+                    " it costs (USD for an hour; 0 for an own server)"
+                )
+            ],
+        ),
+        ({"SPEECH_MODEL": "tts-1"}, [SPEAKS]),
+        (OPENAI | {"OPENAI_BASE_URL": OWN, "SPEECH_MODEL": "s", "SPEECH_PRICE": "0"}, [SPEAKS]),
+        (
+            OPENAI | {"SPEECH_MODEL": "gpt-4o-mini-tts"},
+            [
+                (
+                    "SPEECH_MODEL: nobody knows the price of gpt-4o-mini-tts; set SPEECH_PRICE to"
+                    " what it costs (USD for a million characters; 0 for an own server)"
+                )
+            ],
+        ),
+    ],
+)
+def test_mistakes_about_sound_are_told_by_name(given: dict[str, str], told: list[str]) -> None:
+    """What leads nowhere, and what has no price, stops the start; the words name the fix."""
+    assert list(audio_problems(load_settings(GOOD | given))) == told
+
+
+async def test_a_model_that_hears_for_an_unknown_price_is_not_started(tmp_path: Path) -> None:
+    """The program does not start; with the price it does."""
+    async with running(tmp_path, started=False) as world:
+        world.environ |= AT_EARS
+        with pytest.raises(ConfigError) as caught:
+            await world.start()
+        (problem,) = caught.value.problems
+        assert problem.startswith("TRANSCRIBE_MODEL: nobody knows the price of w; set TRANSCRIBE_")
+        world.app = None
+        world.environ["TRANSCRIBE_PRICE"] = "0"
+        await world.start()
+        await world.ask("hello", "hello")
+
+
+CLAUDE = ModelRef(provider="anthropic", name="c")
+GPT = ModelRef(provider="openai", name="g")
+
+
+@pytest.mark.parametrize(
+    ("ref", "given", "takes"),
+    [
+        (CLAUDE, {"ANTHROPIC_BASE_URL": "http://gateway/v1"}, True),
+        (GPT, {}, True),
+        (GPT, {"OPENAI_BASE_URL": OWN}, False),
+        (CLAUDE, {"OPENAI_BASE_URL": OWN}, True),
+    ],
+)
+def test_who_takes_a_pdf(ref: ModelRef, given: dict[str, str], *, takes: bool) -> None:
+    """Claude and OpenAI itself do; a compatible server needs the text."""
+    assert takes_pdf(ref, load_settings(GOOD | OPENAI | given)) is takes

@@ -102,7 +102,8 @@ async def test_forwards_and_quotes_are_framed(tmp_path: Path) -> None:
         await world.answer(after=said)
         first, second = (ask.last_user_text for ask in world.model.requests)
         frame = r"<<<untrusted ([0-9a-f]{16}) %s message>>>\n%s\n<<<end \1>>>"
-        one = re.fullmatch(frame % ("forwarded", re.escape(forged)), first)
+        source = r"\(Forwarded from user Somebody, \d{4}-\d\d-\d\d \d\d:\d\d UTC\)\n"
+        one = re.fullmatch(frame % ("forwarded", source + re.escape(forged)), first)
         two = re.fullmatch(frame % ("quoted", "quoted words") + r"\nwhat is that\?", second)
         assert one is not None
         assert two is not None
@@ -162,9 +163,7 @@ async def test_markdown_becomes_entities(tmp_path: Path) -> None:
         assert list(world.telegram.violations) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"), [("voice", "a voice message"), ("photo", "a photo"), ("video", "a video")]
-)
+@pytest.mark.parametrize(("kind", "words"), [("animation", "an animation"), ("video", "a video")])
 async def test_what_cannot_be_read_gets_a_polite_sentence(
     tmp_path: Path, kind: str, words: str
 ) -> None:
@@ -173,28 +172,28 @@ async def test_what_cannot_be_read_gets_a_polite_sentence(
         world.owner.attach(kind, b"...")
         answer = await world.answer()
         assert answer.text == (
-            f"I cannot read {words} yet, only text. Please send it as a text message."
+            f"I cannot read {words} yet. Words, voice, pictures and documents I can."
         )
         assert len(world.model.requests) == 0
 
 
 async def test_caption_is_read_and_the_file_is_named(tmp_path: Path) -> None:
-    """A caption is words like any others; that the file was not read is said."""
+    """A caption is words like any others; that the video was not seen is said."""
     async with running(tmp_path) as world:
-        world.owner.attach("document", b"...", caption="what is this?")
+        world.owner.attach("video", b"...", caption="what is this?")
         await world.answer()
         assert world.model.requests[0].last_user_text == (
-            "what is this?\n(With a document, which cannot be read yet.)"
+            "what is this?\n(With a video, which cannot be read yet.)"
         )
 
 
 async def test_edit_is_answered_and_repeats_nothing(tmp_path: Path) -> None:
-    """An edited message gets a polite sentence; an edited command is not carried out again."""
+    """An edited command gets a polite sentence; it is not carried out again."""
     async with running(tmp_path) as world:
         said = world.owner.say("/whoami")
         await world.answer(contains="You are Ann")
         world.owner.edit(said, "/panic")
-        await world.answer(contains="an edited message")
+        await world.answer(contains="Edits of commands are not carried out")
         await world.ask("are you there?", "are you there?")
         assert (len(world.texts()), len(world.model.requests)) == (3, 1)
 

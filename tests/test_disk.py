@@ -15,10 +15,11 @@ import pytest
 
 from assurebot.app import serve
 from assurebot.demo.telegram_faults import Refuse
-from assurebot.errors import ConfigError, StoreError
+from assurebot.errors import ConfigError, StoreError, StoreUnwell
 from assurebot.ports import Ending, Incoming
 from assurebot.store.database import SqlStore
-from assurebot.values import OutboxRow, StoredEvent
+from assurebot.values import OutboxRow, Step, StoredEvent
+from tests.scripts import LIMIT_SECONDS
 from tests.world import OWNER, USER, World, quick, running
 
 
@@ -190,7 +191,7 @@ async def test_database_on_a_full_disk_takes_nothing_and_loses_nothing(small_dis
         await world.ask("one")
         ballast = fill(small_disk)
         for number in range(20):
-            world.owner.say(f"{number} " + "x" * 4_000)
+            world.owner.say(f"{number} " + "x" * 3_900)
         await world.answer(contains="The disk is full.")
         body = await world.wait_health(503)
         assert set(body["problems"]) & {"store", "audit", "telegram"}
@@ -215,7 +216,7 @@ async def test_audit_on_a_full_disk_stops_all_effects(tmp_path: Path, small_disk
         await world.ask("one")
         ballast = fill(small_disk)
         for number in range(30):
-            world.owner.say(f"{number} " + "x" * 4_000)
+            world.owner.say(f"{number} " + "x" * 3_900)
         await world.answer(contains="The disk is full.")
         await world.wait_health(503, "cannot be written")
         world.user.say("in the dark")
@@ -238,3 +239,32 @@ def unpaired(world: World) -> list[object]:
     lines = world.audit()
     intents = [line["seq"] for line in lines if line.get("phase") == "intent"]
     return sorted(set(intents) ^ {line["closes"] for line in lines if "closes" in line})
+
+
+class _Deaf(SqlStore):
+    """Takes no work on an event, and turns what should end the caller into an error of its own."""
+
+    async def begin(self, event_id: int, first: Step | None = None) -> tuple[Step, ...]:
+        """Fail."""
+        del event_id, first
+        raise StoreUnwell("made to fail")
+
+    async def release(self, event_id: int) -> None:
+        """Fail, told to end or not."""
+        del event_id
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise StoreError("closed") from None
+
+
+async def test_work_that_waits_for_the_disk_ends_with_the_program(tmp_path: Path) -> None:
+    """An error that hides a cancel does not keep a turn alive behind a stop."""
+    async with running(tmp_path, parts=quick(store=_Deaf)) as world:
+        world.owner.say("hello")
+        await world.taken()
+        await world.stop()
+        turns = [task for task in asyncio.all_tasks() if task.get_name().startswith("turn ")]
+        if turns:
+            await asyncio.wait(turns, timeout=LIMIT_SECONDS)
+        assert [task.get_name() for task in turns if not task.done()] == []

@@ -101,8 +101,8 @@ async def test_model_that_stays_down_is_told_and_can_be_tried_again(tmp_path: Pa
         again = await world.answer(contains="hello")
         second = world.owner.press(answer.message_id, "🔁 Try again")
         await world.ask("more", "more")
-        assert await toast(world, query) == "Trying again."
-        assert await toast(world, second) == "It was tried again already."
+        assert await toast(world, query) == "Running it again."
+        assert await toast(world, second) == "It was run again already."
         assert world.texts() == [answer.text, again.text, "more"]
         await world.stop()
         notes = [line["phase"] for line in world.audit(type="send", action="acknowledge")]

@@ -307,7 +307,8 @@ async def test_switched_off_there_is_neither_tool_nor_box(tmp_path: Path) -> Non
         assert answer.text == "📦 code is not run here: SANDBOX_ENABLED=false"
         await world.ask("hello", "hello")
         tools = [tool["name"] for tool in world.model.requests[-1].raw["tools"]]
-        assert tools == ["recall", "remember", "forget", "fetch_url", "schedule"]
+        names = ("recall", "remember", "forget", "fetch_url", "read_document", "schedule")
+        assert tools == [*names]
         assert (await world.health())[1]["box"] == "closed"
 
 

@@ -34,12 +34,17 @@ def update(person: int, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "odd",
     [
-        update(OWNER, date="yesterday"),
-        update(OWNER, entities=[{"type": "bold"}]),
-        update(OWNER, reply_to_message={"text": 7}),
-        update(OWNER, forward_origin={"type": "user"}),
+        update(OWNER, forward_origin={"type": "user", "date": 10**30}),
+        update(
+            OWNER,
+            text="/py \N{GRINNING FACE}",
+            entities=[
+                {"type": "bot_command", "offset": 0, "length": 3},
+                {"type": "pre", "offset": 5, "length": 1},
+            ],
+        ),
     ],
-    ids=["date", "entity", "reply", "forward"],
+    ids=["forward", "entity"],
 )
 async def test_update_that_cannot_be_read_is_quarantined(
     tmp_path: Path, odd: dict[str, Any]

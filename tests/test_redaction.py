@@ -168,7 +168,8 @@ async def test_log_of_the_process_holds_no_secret_and_sigterm_ends_it(tmp_path: 
         try:
             owner.say("hello")
             await telegram.wait_for_message(42, contains="[redacted:", timeout_seconds=20)
-            telegram.raw_update({"message": {**_message(), "date": TOKEN, "text": said()}})
+            odd = {"type": TOKEN, "date": 10**30}
+            telegram.raw_update({"message": {**_message(), "forward_origin": odd, "text": said()}})
             await telegram.wait_for_message(42, contains="set aside", timeout_seconds=10)
             await telegram.go_away()
             await asyncio.sleep(0.3)

@@ -47,6 +47,12 @@ def test_three_variables_are_enough() -> None:
         "ai_model": None,
         "ai_fallback_model": None,
         "ai_price": None,
+        "transcribe_model": None,
+        "transcribe_base_url": None,
+        "transcribe_api_key": None,
+        "transcribe_price": None,
+        "speech_model": None,
+        "speech_price": None,
         "system_prompt_extra": "",
         "max_turns": 8,
         "max_steps": 20,
@@ -111,6 +117,12 @@ def test_everything_can_be_set() -> None:
             "AI_MODEL": "anthropic:claude-x",
             "AI_FALLBACK_MODEL": "openai:llama3:8b",
             "AI_PRICE": "0.25, 1",
+            "TRANSCRIBE_MODEL": "whisper-large",
+            "TRANSCRIBE_BASE_URL": "http://ears:9000/v1/",
+            "TRANSCRIBE_API_KEY": "sk-ears-0001",
+            "TRANSCRIBE_PRICE": "0",
+            "SPEECH_MODEL": "kokoro",
+            "SPEECH_PRICE": "0.5",
             "SYSTEM_PROMPT_EXTRA": "Be kind.",
             "MAX_TURNS": "1",
             "MAX_STEPS": "200",
@@ -159,7 +171,7 @@ def test_everything_can_be_set() -> None:
             "LOG_FORMAT": "console",
         }
     )
-    secrets = {"audit_key", "openai_api_key", "anthropic_api_key"}
+    secrets = {"audit_key", "openai_api_key", "anthropic_api_key", "transcribe_api_key"}
     secrets |= {"webhook_secret", "webhook_secrets"}
     assert settings.model_dump(exclude=secrets) | {
         "telegram_bot_token": settings.telegram_bot_token.get_secret_value()
@@ -176,6 +188,11 @@ def test_everything_can_be_set() -> None:
         "ai_model": "anthropic:claude-x",
         "ai_fallback_model": "openai:llama3:8b",
         "ai_price": (Decimal("0.25"), Decimal(1)),
+        "transcribe_model": "whisper-large",
+        "transcribe_base_url": "http://ears:9000/v1",
+        "transcribe_price": Decimal(0),
+        "speech_model": "kokoro",
+        "speech_price": Decimal("0.5"),
         "system_prompt_extra": "Be kind.",
         "max_turns": 1,
         "max_steps": 200,
@@ -243,11 +260,11 @@ def test_all_mistakes_are_told_at_once() -> None:
         AUDIT_LOGPATH="/x",
         ALLOWED_USER="5",
         APPROVERS="11,33",
-        TRANSCRIBE_MODEL="x",
+        TRANSCRIBE_MODELS="x",
     ) == (
         "ALLOWED_USER is no setting of this version: is ALLOWED_USERS meant?",
         "AUDIT_LOGPATH is no setting of this version: is AUDIT_LOG_PATH meant?",
-        "TRANSCRIBE_MODEL is no setting of this version: none begins with TRANSCRIBE_; remove it",
+        "TRANSCRIBE_MODELS is no setting of this version: is TRANSCRIBE_MODEL meant?",
         "AUDIT_KEY must be at least 32 characters",
         (
             "ALLOWED_CHATS must be Telegram group ids (negative whole numbers) separated by commas,"
@@ -280,6 +297,10 @@ KEY = (
     [
         ("ALLOWED_USERS", "123abc", USERS + "item 1 is not one"),
         ("ALLOWED_USERS", "1,,2,", USERS + "item 2 is empty, item 4 is empty"),
+        ("TRANSCRIBE_API_KEY", "short", f"TRANSCRIBE_API_KEY {KEY}"),
+        ("TRANSCRIBE_BASE_URL", "ears:9000", f"TRANSCRIBE_BASE_URL {URL}"),
+        ("TRANSCRIBE_PRICE", "-1", f"TRANSCRIBE_PRICE {AMOUNT}"),
+        ("SPEECH_PRICE", "15 USD", f"SPEECH_PRICE {AMOUNT}"),
         ("ALLOWED_USERS", "0", USERS + "item 1 is not one"),
         ("ALLOWED_USERS", "7,-8", USERS + "item 2 is not one"),
         ("ALLOWED_USERS", "7,8,7", USERS + "item 3 repeats item 1"),
@@ -430,6 +451,7 @@ def test_near_misses_and_idle_addresses_warn() -> None:
         "ANTHROPIC_API_KEY_OLD": "x",
         "OPENAI_APIKEY": "x",
         "TELEGRAM_BOT_TOKN": "x",
+        "SPEECH_MODLE": "x",
         "OPENAI_ORG_ID": "x",
         "DATABASE_URL": "x",
         "OPENAI_BASE_URL": "http://own/v1",
@@ -439,6 +461,7 @@ def test_near_misses_and_idle_addresses_warn() -> None:
         "AI_MDL is no setting of this version: is AI_MODEL meant?",
         "AI_MODELL is no setting of this version: is AI_MODEL meant?",
         "OPENAI_APIKEY is no setting of this version: is OPENAI_API_KEY meant?",
+        "SPEECH_MODLE is no setting of this version: is SPEECH_MODEL meant?",
         "TELEGRAM_BOT_TOKN is no setting of this version: is TELEGRAM_BOT_TOKEN meant?",
         "OPENAI_BASE_URL does nothing without OPENAI_API_KEY",
     )
@@ -454,6 +477,8 @@ def test_secrets_are_named_and_hidden() -> None:
             "TELEGRAM_API_URL": "http://me:pass%2Fword@host:81",
             "OPENAI_BASE_URL": "https://lone-token@host/v1",
             "ANTHROPIC_BASE_URL": "https://host",
+            "TRANSCRIBE_API_KEY": "sk-ears-0001",
+            "TRANSCRIBE_BASE_URL": "http://ear:ear-password@host/v1",
         }
     )
     assert settings.secrets() == {
@@ -463,6 +488,8 @@ def test_secrets_are_named_and_hidden() -> None:
         "AUDIT_KEY": "k" * 40,
         "TELEGRAM_API_URL": "pass/word",
         "OPENAI_BASE_URL": "lone-token",
+        "TRANSCRIBE_API_KEY": "sk-ears-0001",
+        "TRANSCRIBE_BASE_URL": "ear-password",
     }
     shown = f"{settings!r} {settings}"
     assert [

@@ -12,7 +12,7 @@ import pytest
 
 from assurebot.demo.model import Ask, Call, Turn
 from assurebot.turns.model_turns import TAINTED
-from tests.obeying import ASKS, FRAME, do, frames, obeying, outcome, question, seen
+from tests.obeying import ASKS, FRAME, SOURCE, do, frames, obeying, outcome, question, seen
 from tests.scripts import Gate, steps
 from tests.world import World, quick, running
 
@@ -79,7 +79,7 @@ async def test_a_reply_brings_it_back(tmp_path: Path, to: str) -> None:
             assert (origin, text) == ("quoted message", WORDS)
         else:
             assert origin == "earlier exchange"
-            assert text.splitlines()[1:] == [f"user: {WORDS}", "you: Noted."]
+            assert text.splitlines()[2:] == [WORDS, "you: Noted."]
 
 
 async def test_a_reply_keeps_it_for_four_more(tmp_path: Path) -> None:
@@ -154,7 +154,8 @@ async def test_the_frame_cannot_be_closed_from_within(tmp_path: Path) -> None:
         first = FRAME.findall(seen(world))
         await chat(world, 1)
         second = FRAME.findall(seen(world))
-        assert [found[1:] for found in first + second] == [("forwarded message", forged)] * 2
+        assert frames(world) == [("forwarded message", forged)]
+        assert [SOURCE.sub("", found[2]) for found in first + second] == [forged] * 2
         keys = {first[0][0], second[0][0]}
         assert (len(keys), {len(key) for key in keys}) == (2, {16})
 
@@ -254,6 +255,8 @@ async def test_help_explains_the_sign(tmp_path: Path) -> None:
     """/help says what the sign under an answer means, and that questions come, and where."""
     async with running(tmp_path) as world:
         paragraphs = (await world.ask("/help", "Write to me")).text.split("\n\n")
-        assert ["\n" in text for text in paragraphs] == [False, True, False, False, False]
-        assert "it comes into this chat, and in private to whoever else may press" in paragraphs[2]
-        assert f"An answer that such words had a part in ends with {TAINTED}" in paragraphs[3]
+        assert ["\n" in text for text in paragraphs] == [False, False, True, False]
+        assert f"an answer that they had a part in ends with {TAINTED}" in paragraphs[0]
+        paragraphs = (await world.ask("/help approvals", "/approvals")).text.split("\n\n")
+        assert "it comes into this chat, and in private to whoever else may press" in paragraphs[0]
+        assert f"An answer that such words had a part in ends with {TAINTED}" in paragraphs[1]

@@ -23,7 +23,7 @@ from assurebot.settings import Settings, load_settings
 from assurebot.telegram.poller import PollTimes
 from assurebot.turns.pace import Rate, Rates
 from assurebot.turns.preview import PreviewTimes
-from tests.doubles import FakeSandbox
+from tests.doubles import FakeReader, FakeSandbox
 from tests.scripts import COLD_SECONDS, LIMIT_SECONDS
 
 T = TypeVar("T")
@@ -47,7 +47,9 @@ def quick(**fields: Any) -> Parts:
         "preview": QUICK_PREVIEW,
         "poll": QUICK_POLL,
         "disk_seconds": 0.2,
+        "gather_seconds": 0.1,
         "box": lambda *_, **__: nullcontext(FakeSandbox()),
+        "reader": FakeReader,
     }
     return Parts(**{**given, **fields})
 
